@@ -1,0 +1,3 @@
+module github.com/simpletalk/simpletalk
+
+go 1.26

@@ -1,0 +1,317 @@
+package chat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Kind names a line: its "t".
+type Kind string
+
+// Kinds that a client sends. Ping and Pong travel both ways.
+const (
+	KindHello Kind = "hello"
+	KindJoin  Kind = "join"
+	KindLeave Kind = "leave"
+	KindPost  Kind = "post"
+	KindGet   Kind = "get"
+	KindPing  Kind = "ping"
+	KindPong  Kind = "pong"
+)
+
+// Hello opens a conversation: which version the client speaks, which epoch of
+// the log it knows ("" for none) and where it stands in each room it has open.
+type Hello struct {
+	T     Kind             `json:"t"`
+	V     int              `json:"v"`
+	Epoch string           `json:"epoch,omitempty"`
+	Rooms map[string]int64 `json:"rooms"`
+}
+
+// Join opens one more room at a cursor (see the package invariant 2).
+type Join struct {
+	T    Kind   `json:"t"`
+	Room string `json:"room"`
+	Seq  int64  `json:"seq"`
+}
+
+// Leave closes a room: no more events of it, and its members see the user go.
+type Leave struct {
+	T    Kind   `json:"t"`
+	Room string `json:"room"`
+}
+
+// Post says something. The nonce makes repeating it harmless for ever.
+type Post struct {
+	T     Kind   `json:"t"`
+	Room  string `json:"room"`
+	Nonce string `json:"nonce"`
+	Text  string `json:"text"`
+}
+
+// Get asks for history: the Limit events before or after a seq, exactly one
+// of which is given. Limit 0 means [PageSize].
+type Get struct {
+	T      Kind   `json:"t"`
+	Room   string `json:"room"`
+	Before *int64 `json:"before,omitempty"`
+	After  *int64 `json:"after,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+}
+
+// Ping asks the peer for a [Pong]; either side may send it.
+type Ping struct {
+	T Kind `json:"t"`
+}
+
+// Pong answers a [Ping].
+type Pong struct {
+	T Kind `json:"t"`
+}
+
+// Code says what was wrong with a line, for a program to branch on.
+type Code string
+
+// Codes of nak and err lines.
+const (
+	CodeBadJSON     Code = "bad_json"     // not one JSON object
+	CodeUnknown     Code = "unknown_kind" // a kind this build does not know
+	CodeBadField    Code = "bad_field"    // a field that is missing or out of its range
+	CodeNotJoined   Code = "not_joined"   // a room this connection has not opened
+	CodeTooMany     Code = "too_many"     // more rooms than MaxRooms
+	CodeOrder       Code = "order"        // hello twice, or something before hello
+	CodeRate        Code = "rate"         // too fast: the same nonce again after retry_ms
+	CodeUnavailable Code = "unavailable"  // the store cannot answer now: the same nonce again after retry_ms
+	CodeStorageFull Code = "storage_full" // the disk is full: the same nonce again after retry_ms
+)
+
+// Error is a line that cannot be accepted. Its text says what is wrong and
+// what would be right, and is safe to show to the client.
+type Error struct {
+	Code Code
+	Msg  string
+}
+
+func (e *Error) Error() string { return e.Msg }
+
+func badField(format string, args ...any) error {
+	return &Error{Code: CodeBadField, Msg: fmt.Sprintf(format, args...)}
+}
+
+// ParseClient reads one line from a client into *Hello, *Join, *Leave, *Post,
+// *Get, *Ping or *Pong, validated. Its errors are *[Error]. On a bad post it
+// returns the *Post beside the error as far as it was understood, so that the
+// answer can carry its nonce; other messages come back nil.
+func ParseClient(line []byte) (any, error) {
+	if !utf8.Valid(line) {
+		return nil, &Error{CodeBadJSON, "a line must be valid UTF-8"}
+	}
+	var head struct {
+		T Kind `json:"t"`
+	}
+	if err := json.Unmarshal(line, &head); err != nil {
+		return nil, badJSON(err)
+	}
+	switch head.T {
+	case KindHello:
+		return parse(line, (*Hello).validate)
+	case KindJoin:
+		return parse(line, (*Join).validate)
+	case KindLeave:
+		return parse(line, (*Leave).validate)
+	case KindPost:
+		return parsePost(line)
+	case KindGet:
+		return parse(line, (*Get).validate)
+	case KindPing:
+		return &Ping{T: KindPing}, nil
+	case KindPong:
+		return &Pong{T: KindPong}, nil
+	case "":
+		return nil, &Error{CodeBadField, `a line needs "t", the name of its kind`}
+	default:
+		return nil, &Error{CodeUnknown, fmt.Sprintf("unknown kind %.40q", string(head.T))}
+	}
+}
+
+func parse[M any](line []byte, validate func(*M) error) (any, error) {
+	m := new(M)
+	if err := json.Unmarshal(line, m); err != nil {
+		return nil, badJSON(err)
+	}
+	if err := validate(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func parsePost(line []byte) (any, error) {
+	p := new(Post)
+	if err := json.Unmarshal(line, p); err != nil {
+		return nil, badJSON(err)
+	}
+	if err := p.validate(); err != nil {
+		return p, err
+	}
+	return p, nil
+}
+
+func badJSON(err error) error {
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		return badField("field %q must be a %s, not a %s", typ.Field, typ.Type, typ.Value)
+	}
+	return &Error{CodeBadJSON, "a line must be one JSON object: " + strings.TrimPrefix(err.Error(), "json: ")}
+}
+
+func (h *Hello) validate() error {
+	if len(h.Rooms) > MaxRooms {
+		return &Error{CodeTooMany, fmt.Sprintf("hello names %d rooms, at most %d can be open", len(h.Rooms), MaxRooms)}
+	}
+	for room, seq := range h.Rooms {
+		if err := validCursor(room, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *Join) validate() error { return validCursor(j.Room, j.Seq) }
+
+func (l *Leave) validate() error { return ValidRoom(l.Room) }
+
+func (p *Post) validate() error {
+	if err := ValidRoom(p.Room); err != nil {
+		return err
+	}
+	if err := ValidNonce(p.Nonce); err != nil {
+		return err
+	}
+	return ValidText(p.Text)
+}
+
+func (g *Get) validate() error {
+	if err := ValidRoom(g.Room); err != nil {
+		return err
+	}
+	if (g.Before == nil) == (g.After == nil) {
+		return badField(`get needs either "before" or "after"`)
+	}
+	if g.Limit < 0 || g.Limit > MaxPage {
+		return badField("limit %d is out of range, it must be 1 to %d", g.Limit, MaxPage)
+	}
+	return nil
+}
+
+func validCursor(room string, seq int64) error {
+	if err := ValidRoom(room); err != nil {
+		return err
+	}
+	if seq < -1 {
+		return badField("seq %d of room %q is out of range, it must be -1 or more", seq, room)
+	}
+	return nil
+}
+
+// ValidRoom says whether s can name a room: 1 to [MaxRoomName] of a–z, 0–9,
+// '-' and '_', starting with a letter or digit. Such a name is the same in a
+// URL, a file and a log.
+func ValidRoom(s string) error {
+	if s == "" || len(s) > MaxRoomName {
+		return badField("a room name has 1 to %d characters, %.50q has %d", MaxRoomName, s, len(s))
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case (c == '-' || c == '_') && i > 0:
+		default:
+			return badField("room name %q may hold only a-z, 0-9, '-' and '_', starting with a letter or digit", s)
+		}
+	}
+	return nil
+}
+
+// ValidNonce says whether s can be a nonce: [MinNonce] to [MaxNonce] printable
+// ASCII characters without space, quote or backslash.
+func ValidNonce(s string) error {
+	if len(s) < MinNonce || len(s) > MaxNonce {
+		return badField("a nonce has %d to %d characters, not %d", MinNonce, MaxNonce, len(s))
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return badField("nonce %q may hold only printable ASCII without space, quote and backslash", s)
+		}
+	}
+	return nil
+}
+
+// ValidText says whether s can be posted: not blank, at most [MaxText] code
+// points, valid UTF-8, no control characters but newline and tab, no
+// bidirectional overrides.
+func ValidText(s string) error {
+	if !utf8.ValidString(s) {
+		return badField("text must be valid UTF-8")
+	}
+	if n := utf8.RuneCountInString(s); n > MaxText {
+		return badField("text has %d characters, at most %d are allowed", n, MaxText)
+	}
+	if strings.TrimSpace(s) == "" {
+		return badField("text must not be blank")
+	}
+	for _, r := range s {
+		if r == '\n' || r == '\t' {
+			continue
+		}
+		if unicode.IsControl(r) || isBidiControl(r) {
+			return badField("text must not hold the control character %U", r)
+		}
+	}
+	return nil
+}
+
+// ValidName says whether s can be a display name: 1 to [MaxName] code points,
+// no control, bidirectional, format or line-breaking characters, no space at
+// either end and no two in a row.
+func ValidName(s string) error {
+	if !utf8.ValidString(s) {
+		return badField("a name must be valid UTF-8")
+	}
+	if n := utf8.RuneCountInString(s); n == 0 || n > MaxName {
+		return badField("a name has 1 to %d characters, not %d", MaxName, n)
+	}
+	if strings.TrimSpace(s) != s || strings.Contains(s, "  ") {
+		return badField("a name must not begin or end with a space or hold two in a row")
+	}
+	for _, r := range s {
+		if !unicode.IsGraphic(r) || isBidiControl(r) || (unicode.IsSpace(r) && r != ' ') {
+			return badField("a name must not hold the character %U", r)
+		}
+	}
+	return nil
+}
+
+// isBidiControl reports the explicit directional formatting characters of
+// Unicode Standard Annex #9, table 4: they can make a text read as another.
+func isBidiControl(r rune) bool {
+	return r == '\u061c' || r == '\u200e' || r == '\u200f' ||
+		'\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
+}
+
+// Lines splits a frame into its lines, without empty ones. The slices alias
+// frame.
+func Lines(frame []byte) [][]byte {
+	lines := bytes.Split(frame, []byte{'\n'})
+	kept := lines[:0]
+	for _, l := range lines {
+		if l = bytes.TrimSpace(l); len(l) > 0 {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}

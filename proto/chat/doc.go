@@ -1,0 +1,41 @@
+// Package chat is what a browser and the chat worker say to each other over
+// one WebSocket: kinds, fields, limits and validation. It knows nothing of
+// rooms, stores or sockets, so that server, load tool and tests share it.
+//
+// Every text frame holds one or more lines separated by '\n'; every line is
+// one JSON object whose "t" names its kind. Unknown fields are ignored, an
+// unknown kind is answered with err, so that an older and a newer build
+// overlap. Binary frames are refused.
+//
+//	client                                   server
+//	  │ hello{v,epoch,rooms:{room:seq}}  ──►  │  first line, within 10 s
+//	  │  ◄── welcome{v,epoch,user,ping_ms}    │
+//	  │  ◄── ev{room,seq,…} …                 │  everything after each cursor
+//	  │  ◄── live{room,seq}                   │  caught up; or, before the evs,
+//	  │  ◄── reset{room,after,head}           │  forget the room, go on at after+1
+//	  │ post{room,nonce,text}            ──►  │
+//	  │  ◄── ack{room,nonce,seq,ts}           │  durable
+//	  │  ◄── nak{room,nonce,code,retry_ms?}   │  retry_ms: same nonce again later
+//	  │ join{room,seq} · leave{room}     ──►  │  rooms opened and closed later on
+//	  │ get{room,before|after,limit}     ──►  │
+//	  │  ◄── page{room,events,more}           │
+//	  │  ◄── pres{room,n,users|join|left}     │
+//	  │ ping ──► pong   ·   ping ◄── pong     │  either side may ask
+//	  │  ◄── err{code,msg}                    │  a line that made no sense
+//	  │  ◄── bye{why,after_ms}                │  then a close; come back after_ms later
+//
+// # Invariants
+//
+//  1. Within a room, ev lines arrive with contiguous seq, starting at the
+//     client's cursor+1 (or at reset.after+1). No gap, no repeat.
+//  2. A cursor of 0 asks for the whole room, a cursor of -1 for its last page.
+//     A client that is more than [MaxMissed] behind, ahead of the head, or of
+//     another epoch gets reset and the last page.
+//  3. ack is written only after the post is durable. A post without an answer
+//     has an unknown outcome: send it again with the same nonce. (room,
+//     author, nonce) is unique for ever, so it is stored at most once and the
+//     second ack names the first one's seq.
+//  4. ack and ev for one post may arrive in either order.
+//  5. Close codes 4000–4499, 1001, 1006, 1011, 1012 and 1013 mean reconnect;
+//     4500 and above mean stop: trying again cannot help.
+package chat

@@ -1,0 +1,44 @@
+package chat
+
+import "time"
+
+// Version is the wire version this build speaks. A hello with another version
+// is closed with [CloseVersion].
+const Version = 1
+
+// Limits that both sides keep. A browser may rely on them; a server enforces
+// them.
+const (
+	MaxFrame    = 16 << 10 // bytes in one frame from a client (security floor)
+	MaxText     = 4000     // code points in one post
+	MaxName     = 24       // code points in a display name
+	MaxRoomName = 40       // bytes in a room name
+	MaxRooms    = 50       // rooms that one connection may have open
+	MinNonce    = 1        // bytes in a nonce
+	MaxNonce    = 64       // bytes in a nonce
+	MaxMissed   = 500      // events replayed before a reset is sent instead
+	PageSize    = 50       // events of the last page, and the default of get
+	MaxPage     = 200      // largest limit of get and of the HTTP history
+)
+
+// Deadlines of a connection.
+const (
+	HelloTimeout = 10 * time.Second // from the upgrade to hello
+	PingEvery    = 25 * time.Second // the server sends ping when it has been silent so long
+	SilenceLimit = 60 * time.Second // a peer that said nothing so long is gone
+)
+
+// WebSocket close codes. 1001, 1008, 1009, 1011 and 1012 have the meaning of
+// RFC 6455 section 7.4.1 and the IANA registry; 4000–4999 are ours.
+const (
+	CloseGoingAway   = 1001 // the server stops
+	CloseTooBig      = 1009 // frame above MaxFrame
+	CloseInternal    = 1011 // the server made a mistake
+	CloseRestart     = 1012 // this worker drains; another one serves already
+	CloseSlow        = 4000 // the client did not read: reconnect and resume
+	CloseSilent      = 4001 // the client did not answer pings: reconnect and resume
+	CloseHelloMissed = 4002 // no hello within HelloTimeout
+	CloseBadFrame    = 4500 // not a frame of this protocol: reconnecting repeats it
+	CloseVersion     = 4501 // another wire version: reload the page
+	CloseNoSession   = 4502 // the session has ended: sign in again
+)
