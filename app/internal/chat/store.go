@@ -33,24 +33,31 @@ var (
 //     all or none of it.
 //  5. Reads see every append that returned before they began, in any process
 //     on the same store.
+//  6. Within a room At never goes backwards, whatever the clocks do. Times are
+//     whole milliseconds in UTC; what is finer is cut off.
 //
 // All methods may be called concurrently. They honour the context's end by
-// returning early, with the context's error wrapped.
+// returning early, with the context's error wrapped. What Append, PutSession
+// or DeleteSession had begun by then may still happen: the error wraps
+// ErrUnavailable too.
 type Store interface {
-	// Append stores drafts in order and returns one result for each.
+	// Append stores drafts in order and returns one result for each. It keeps
+	// no reference to drafts, and stores texts as they are, byte for byte.
 	Append(ctx context.Context, drafts []Draft) ([]Appended, error)
 
-	// After returns up to limit events of room with Seq > seq, ascending.
+	// After returns up to limit events of room with Seq > seq, ascending. A
+	// seq below 1 means from the start; a limit below 1 gives none.
 	After(ctx context.Context, room string, seq int64, limit int) ([]Event, error)
 
 	// Before returns the up to limit events of room that come just before seq,
-	// ascending.
+	// ascending. A seq beyond the head means the room's last events; a limit
+	// below 1 gives none.
 	Before(ctx context.Context, room string, seq int64, limit int) ([]Event, error)
 
 	// Head returns the last seq of room, 0 if it has none.
 	Head(ctx context.Context, room string) (int64, error)
 
-	// Rooms returns every room that has an event, by name.
+	// Rooms returns every room that has an event, by name in byte order.
 	Rooms(ctx context.Context) ([]RoomHead, error)
 
 	// Epoch names this log: it is made with it and never changes, so that
@@ -61,7 +68,7 @@ type Store interface {
 	PutSession(ctx context.Context, s Session) error
 
 	// Session returns the session of a token's hash. ErrNotFound if there is
-	// none or it has expired.
+	// none or it has expired: at ExpiresAt it is over.
 	Session(ctx context.Context, tokenHash [32]byte) (Session, error)
 
 	// DeleteSession ends a session; one that does not exist is no error.

@@ -1,0 +1,17 @@
+package chattest_test
+
+import (
+	"testing"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/chat/chattest"
+	"github.com/simpletalk/simpletalk/proto/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+func TestMemory(t *testing.T) {
+	chattest.Store(t,
+		func(*testing.T) chat.Store { return chat.NewMemory() },
+		func(_ *testing.T, s chat.Store) chat.Store { return s })
+}
