@@ -1,0 +1,90 @@
+package proto
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// everyMessage holds one of each kind; TestEveryKindIsHere keeps it whole.
+var everyMessage = []Message{
+	Hello{Versions: []int{1}, Generation: 7, Build: Build{"1.2.3", "abc"}, PID: 42},
+	Ready{}, Ping{}, Pong{},
+	Stats{Conns: 5000},
+	Peers{N: 2},
+	Publish{Data: []byte("doorbell\x00\xff")},
+	Deliver{Data: []byte("doorbell")},
+	Drain{Why: WhyDeploy, Rate: 300, TimeoutMS: 30000},
+	Drained{},
+	Bye{Reason: "deploy"},
+	Unknown{Name: "freeze"},
+}
+
+func TestMessagesSurviveTheirPacket(t *testing.T) {
+	for _, want := range everyMessage {
+		packet, err := Encode(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(packet)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("Decode(%s) = %#v, %v, want %#v", packet, got, err, want)
+		}
+	}
+}
+
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	got, err := Decode([]byte(`stats {"conns":3,"rooms":9}`))
+	if want := (Stats{Conns: 3}); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+func TestBadPackets(t *testing.T) {
+	for _, packet := range []string{"", "hello", "hello{}", "HELLO {}", " {}", "hello 1", "hello {", `drain {"rate":"fast"}`, strings.Repeat("a", 33) + " {}"} {
+		if m, err := Decode([]byte(packet)); err == nil {
+			t.Errorf("Decode(%q) = %#v, want an error", packet, m)
+		}
+	}
+}
+
+func TestTooLongAMessage(t *testing.T) {
+	if _, err := Encode(Publish{Data: make([]byte, MaxPacket)}); err == nil {
+		t.Error("a message above MaxPacket was encoded")
+	}
+}
+
+func TestNegotiate(t *testing.T) {
+	if v, err := Negotiate([]int{3, 2}, []int{4, 2, 1}); v != 2 || err != nil {
+		t.Errorf("got %d, %v, want 2", v, err)
+	}
+	if v, err := Negotiate([]int{1}, []int{2}); !errors.Is(err, ErrNoCommonVersion) {
+		t.Errorf("got %d, %v, want ErrNoCommonVersion", v, err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, m := range everyMessage {
+		packet, _ := Encode(m)
+		f.Add(packet)
+	}
+	f.Add([]byte(`later {"than":"us"}`))
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		m, err := Decode(packet)
+		if err != nil {
+			return
+		}
+		if _, later := m.(unrecognized); later {
+			return
+		}
+		again, err := Encode(m)
+		if err != nil {
+			return // grew over MaxPacket: base64 and escapes of what was shorter raw
+		}
+		m2, err := Decode(again)
+		if err != nil || m2.Kind() != m.Kind() {
+			t.Errorf("%q decodes to %#v, that to %#v, %v", packet, m, m2, err)
+		}
+	})
+}

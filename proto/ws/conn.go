@@ -1,0 +1,210 @@
+package ws
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Linger is how long a peer may take to answer a close frame, and how long
+// [Conn.Close] blocks at most.
+const Linger = time.Second
+
+// ErrSlow: the peer did not read for the write timeout. The connection can
+// only be closed; its peer, if it reads on, finds every whole frame and the
+// close.
+var ErrSlow = errors.New("ws: the peer does not read")
+
+// CloseError is the close frame of the peer (RFC 6455 section 7.1.5).
+type CloseError struct {
+	Code   int // 1005 when the frame named none
+	Reason string
+}
+
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("ws: closed by the peer with %d %q", e.Code, e.Reason)
+}
+
+// Type is the type of a message (RFC 6455 section 5.6).
+type Type int
+
+// Types of messages.
+const (
+	Text   Type = Type(websocket.MessageText)
+	Binary Type = Type(websocket.MessageBinary)
+)
+
+// Opcodes and bits of a frame's first byte (RFC 6455 section 5.2).
+const (
+	opText  = 0x1
+	opClose = 0x8
+	finBit  = 0x80
+)
+
+// Conn is the server's end of one connection. See the package's promises.
+type Conn struct {
+	lib  *websocket.Conn
+	wire *wire
+}
+
+// messages are lent to Serve while a message is read and handled.
+var messages = sync.Pool{New: func() any { return new([]byte) }}
+
+// keepMessage is the largest buffer that goes back to the pool.
+const keepMessage = 64 << 10
+
+// Serve reads messages and hands them to handle until the connection ends;
+// data is valid only during the call. It must be called once. Its error tells
+// how it ended: nil after a Close of our own, *[CloseError] when the peer
+// closed, otherwise what broke the connection.
+func (c *Conn) Serve(handle func(t Type, data []byte)) error {
+	defer c.lib.CloseNow()
+	for {
+		t, r, err := c.lib.Reader(context.Background())
+		if err == nil {
+			err = c.message(t, r, handle)
+		}
+		if err != nil {
+			return c.ended(err)
+		}
+	}
+}
+
+// message reads one message whole and hands it over, unless we have said
+// goodbye already.
+func (c *Conn) message(t websocket.MessageType, r io.Reader, handle func(Type, []byte)) error {
+	p := messages.Get().(*[]byte)
+	defer func() {
+		if cap(*p) <= keepMessage {
+			messages.Put(p)
+		}
+	}()
+	data, err := readAll((*p)[:0], r)
+	*p = data
+	if err == nil && c.wire.farewell.Load() == nil {
+		handle(Type(t), data)
+	}
+	return err
+}
+
+// readAll appends everything of r to b.
+func readAll(b []byte, r io.Reader) ([]byte, error) {
+	for {
+		if cap(b)-len(b) < 512 {
+			b = append(b, make([]byte, max(512, cap(b)))...)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
+// ended turns the library's error into Serve's.
+func (c *Conn) ended(err error) error {
+	var closed websocket.CloseError
+	if errors.As(err, &closed) {
+		if said := c.wire.farewell.Load(); said != nil && ours(*said, closed) {
+			return nil
+		}
+		return &CloseError{Code: int(closed.Code), Reason: closed.Reason}
+	}
+	broken := isBroken(err)
+	if !broken {
+		c.Close(int(websocket.StatusProtocolError), "") // where the library did not say it
+	}
+	if c.wire.farewell.Load() != nil {
+		c.wire.linger()
+		if broken {
+			return nil
+		}
+	}
+	return fmt.Errorf("ws: read: %w", err)
+}
+
+// isBroken tells a connection that ended from a peer that broke the protocol.
+func isBroken(err error) bool {
+	var sys *os.SyscallError
+	var op *net.OpError
+	return errors.As(err, &sys) || errors.As(err, &op) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// ours reports whether the peer's close only answers the frame we sent: an
+// answer repeats the code (RFC 6455 section 5.5.1).
+func ours(said []byte, answer websocket.CloseError) bool {
+	return len(said) >= 4 && websocket.StatusCode(binary.BigEndian.Uint16(said[2:])) == answer.Code
+}
+
+// frames are lent to Write while a frame is assembled.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// Write sends p as one text message. It returns [ErrSlow] when the peer does
+// not read for the write timeout, and an error wrapping net.ErrClosed after
+// the end.
+func (c *Conn) Write(p []byte) error {
+	b := frames.Get().(*[]byte)
+	*b = append(appendHeader((*b)[:0], opText, len(p)), p...)
+	err := c.wire.writeFrame(*b)
+	if cap(*b) <= keepMessage {
+		frames.Put(b)
+	}
+	if err != nil && err != ErrSlow {
+		return fmt.Errorf("ws: write: %w", err)
+	}
+	return err
+}
+
+// appendHeader appends the header of an unfragmented frame from a server:
+// final and unmasked (RFC 6455 section 5.2).
+func appendHeader(b []byte, op byte, n int) []byte {
+	b = append(b, finBit|op)
+	switch {
+	case n <= 125:
+		return append(b, byte(n))
+	case n <= 0xffff:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+	}
+}
+
+// maxReason is what a close frame can hold beside its code: a control frame
+// has at most 125 bytes (RFC 6455 section 5.5).
+const maxReason = 123
+
+// Close says goodbye with a close code (RFC 6455 section 7.4) and a reason of
+// at most 123 bytes, the rest is cut. No message is handled any more; Serve
+// ends when the peer has answered, after [Linger] at the latest. The first
+// Close counts.
+func (c *Conn) Close(code int, reason string) {
+	reason = reason[:min(len(reason), maxReason)]
+	f := appendHeader(make([]byte, 0, 4+len(reason)), opClose, 2+len(reason))
+	f = binary.BigEndian.AppendUint16(f, uint16(code))
+	c.wire.end(append(f, reason...))
+}
+
+// CloseNow ends the connection without a word.
+func (c *Conn) CloseNow() { c.wire.Close() }
+
+// Silent tells how long the peer has said nothing, pongs included, and how
+// long we have.
+func (c *Conn) Silent() (peer, we time.Duration) {
+	now := time.Since(c.wire.born)
+	return now - time.Duration(c.wire.heard.Load()), now - time.Duration(c.wire.said.Load())
+}
+
+// RemoteAddr is the address of the peer, or of the proxy before it.
+func (c *Conn) RemoteAddr() net.Addr { return c.wire.Conn.RemoteAddr() }
