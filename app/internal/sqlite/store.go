@@ -1,0 +1,227 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+)
+
+// Options of a [Store]. The zero value holds the defaults.
+type Options struct {
+	// LockWait is how long a write, or Open, waits for the other processes on
+	// the directory before it ends in chat.ErrUnavailable. 0 means 5 s.
+	LockWait time.Duration
+	// Now is the clock for the times of events and the end of sessions. nil
+	// means time.Now.
+	Now func() time.Time
+}
+
+// closeWait is how long Close waits for the right to clean up at most.
+const closeWait = time.Second
+
+// Store is a [chat.Store] in a directory of this machine. Other processes may
+// have the same directory open. Beyond the interface's guarantees:
+//
+//  1. A write waits at most Options.LockWait for the others, and its error then
+//     names who holds them all up.
+//  2. Reads never wait for writes.
+//  3. Once damage was seen nothing is written any more: every write is
+//     chat.ErrCorrupt until the next Open.
+//
+// Its methods may be called concurrently; after Close they fail.
+type Store struct {
+	dir     directory
+	now     func() time.Time
+	epoch   string
+	readers *readers
+	writer  *writer
+}
+
+var _ chat.Store = (*Store)(nil)
+
+// Open opens the store in the directory path, makes directory (mode 0700) and
+// database where they are missing, and migrates an older one. Its errors are
+// one line: what is wrong, where, and what would be right. They wrap
+// chat.ErrUnavailable when another process kept the directory locked for
+// Options.LockWait, chat.ErrFull on a disk without space for what Open has to
+// make, and chat.ErrCorrupt on a damaged database, which is left as it is.
+func Open(ctx context.Context, path string, opts Options) (*Store, error) {
+	if opts.LockWait == 0 {
+		opts.LockWait = 5 * time.Second
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	s, err := lockAndOpen(ctx, path, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// lockAndOpen keeps the lock while it opens: two that make or migrate one
+// database at once would get SQLITE_BUSY at once.
+func lockAndOpen(ctx context.Context, path string, opts Options) (*Store, error) {
+	dir, err := makeDirectory(path)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := openLock(dir.lock())
+	if err != nil {
+		return nil, dir.unusable(err)
+	}
+	if err := lock.acquire(ctx, time.Now().Add(opts.LockWait)); err != nil {
+		lock.close()
+		return nil, dir.fault(err)
+	}
+	s, err := open(ctx, dir, lock, opts)
+	if err != nil {
+		lock.close()
+		return nil, err
+	}
+	lock.release()
+	go s.writer.serve()
+	return s, nil
+}
+
+// open looks at the database through a read-only connection first, so that
+// nothing is written to one that is damaged or somebody else's.
+func open(ctx context.Context, dir directory, lock *fileLock, opts Options) (_ *Store, err error) {
+	if err := dir.prepare(); err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, now: opts.Now}
+	if s.readers, err = openReaders(dir, opts.LockWait); err != nil {
+		return nil, err
+	}
+	s.writer = newWriter(dir, lock, opts.LockWait)
+	if err := s.load(ctx); err != nil {
+		s.closeConnections(err)
+		return nil, dir.fault(err)
+	}
+	return s, nil
+}
+
+func (s *Store) load(ctx context.Context) error {
+	found, err := readSchema(ctx, s.readers.db)
+	if err != nil {
+		return err
+	}
+	if err := found.check(); err != nil {
+		return fmt.Errorf("%s: %w", s.dir.database(), err)
+	}
+	if err := s.writer.connect(ctx); err != nil {
+		return err
+	}
+	if err := s.readers.prepare(ctx); err != nil {
+		return err
+	}
+	err = s.readers.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&s.epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s.dir.damaged(errors.New("it has no epoch"))
+	}
+	return err
+}
+
+// Epoch is [chat.Store]'s.
+func (s *Store) Epoch() string { return s.epoch }
+
+// Ping is [chat.Store]'s. It asks the file system for permission and space and
+// takes the right to write, but writes only if the last write failed: then
+// nothing less would show that the trouble is over.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	err := s.dir.writable()
+	if err == nil {
+		err = s.writer.do(ctx, func(c *writeConn) error {
+			if !s.writer.failed {
+				return nil
+			}
+			_, err := c.probe.Exec(s.now().UnixMilli())
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+// Close is [chat.Store]'s. The last process to close folds the write-ahead log
+// into the database, so that this one file is the whole store.
+func (s *Store) Close() error {
+	s.writer.stop()
+	// Whoever hangs with the lock has the database open too: then there is
+	// nothing to fold, and no reason to wait long.
+	s.writer.lock.acquire(context.Background(), time.Now().Add(min(s.writer.wait, closeWait)))
+	err := errors.Join(s.closeConnections(s.writer.refusal()), s.writer.lock.close())
+	if err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// closeConnections closes the writing connection last, which folds the log into
+// the database, or first, which does not: after trouble nothing is touched.
+func (s *Store) closeConnections(trouble error) error {
+	if trouble != nil {
+		return errors.Join(s.writer.disconnect(), s.readers.db.Close())
+	}
+	return errors.Join(s.readers.db.Close(), s.writer.disconnect())
+}
+
+// readers are a few connections that cannot write.
+type readers struct {
+	db                                  *sql.DB
+	after, before, head, rooms, session *sql.Stmt
+}
+
+// maxReaders bounds the connections that read. Each may cache readCache.
+const maxReaders = 3
+
+// readCache and writeCache bound what a connection keeps in memory, in KiB
+// (negative, as PRAGMA cache_size has it); beyond that the system caches.
+const readCache, writeCache = "cache_size(-512)", "cache_size(-1024)"
+
+func openReaders(dir directory, busy time.Duration) (*readers, error) {
+	db, err := sql.Open("sqlite", dir.uri(busy, url.Values{
+		"mode":        {"ro"},
+		"_query_only": {"1"},
+		"_pragma":     {readCache},
+	}))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(maxReaders)
+	db.SetMaxIdleConns(maxReaders)
+	return &readers{db: db}, nil
+}
+
+// prepare needs the tables.
+func (r *readers) prepare(ctx context.Context) error {
+	const columns = "seq, at, kind, author, name, nonce, text"
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		{&r.after, "SELECT " + columns + " FROM events WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"},
+		{&r.before, "SELECT " + columns + " FROM events WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"},
+		{&r.head, "SELECT coalesce(max(seq), 0) FROM events WHERE room = ?"},
+		{&r.rooms, roomHeads},
+		{&r.session, "SELECT user, name, created_at, expires_at FROM sessions WHERE token_hash = ? AND expires_at > ?"},
+	} {
+		stmt, err := r.db.PrepareContext(ctx, p.query)
+		if err != nil {
+			return err
+		}
+		*p.stmt = stmt
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package sqlite
+
+import (
+	"testing"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/chat/chattest"
+)
+
+func TestStore(t *testing.T) {
+	chattest.Store(t,
+		func(t *testing.T) chat.Store { return openIn(t, t.TempDir()) },
+		func(t *testing.T, s chat.Store) chat.Store { return openIn(t, s.(*Store).dir.path) })
+}
+
+func openIn(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
