@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/simpletalk/simpletalk/app/internal/web"
+)
+
+// config is what serve is told by flags and environment.
+type config struct {
+	data    string
+	origins []string
+	trusted []netip.Prefix
+	listen  string // "" when not asked for
+}
+
+const defaultListen = "127.0.0.1:3000"
+
+// setting is one flag and its twin in the environment. The flag wins.
+type setting struct{ flag, env, usage string }
+
+var (
+	dataSetting    = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
+	originsSetting = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
+	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-Proto is believed (default loopback)"}
+	listenSetting  = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
+)
+
+func addSettings(f *pflag.FlagSet) {
+	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, listenSetting} {
+		usage := s.usage
+		if s.env != "" {
+			usage += " [$" + s.env + "]"
+		}
+		f.String(s.flag, "", usage)
+	}
+}
+
+// value returns what is set, and where.
+func (s setting) value(f *pflag.FlagSet) (value, where string) {
+	if f.Changed(s.flag) {
+		v, _ := f.GetString(s.flag) // it was added as a string
+		return v, "--" + s.flag
+	}
+	if s.env == "" {
+		return "", ""
+	}
+	return os.Getenv(s.env), s.env
+}
+
+// readConfig reads all settings and reports every mistake.
+func readConfig(f *pflag.FlagSet) (c config, err error) {
+	c.data, _ = dataSetting.value(f)
+	if c.data == "" {
+		c.data = dataDefault()
+	}
+	v, where := originsSetting.value(f)
+	c.origins = split(v)
+	err = errors.Join(err, in(where, web.ValidOrigins(c.origins)))
+	v, where = trustedSetting.value(f)
+	c.trusted, v = nil, strings.TrimSpace(v)
+	if v != "" {
+		var bad error
+		c.trusted, bad = parsePrefixes(split(v))
+		err = errors.Join(err, in(where, bad))
+	}
+	if c.listen, where = listenSetting.value(f); where != "" {
+		_, bad := parseAddress(c.listen)
+		err = errors.Join(err, in(where, bad))
+	}
+	return c, err
+}
+
+// in says where a mistake was made.
+func in(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+// dataDefault is systemd's state directory, of which it may name several, or
+// one where we are.
+func dataDefault() string {
+	first, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	if first != "" {
+		return first
+	}
+	return "data"
+}
+
+func split(list string) (parts []string) {
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+func parsePrefixes(list []string) (all []netip.Prefix, err error) {
+	for _, s := range list {
+		p, bad := netip.ParsePrefix(s)
+		if bad != nil {
+			var a netip.Addr
+			if a, bad = netip.ParseAddr(s); bad == nil {
+				p, bad = a.Prefix(a.BitLen())
+			}
+		}
+		if bad != nil {
+			err = errors.Join(err, fmt.Errorf("%q must be an IP address or a prefix such as 10.0.0.0/8", s))
+			continue
+		}
+		all = append(all, p.Masked())
+	}
+	return all, err
+}

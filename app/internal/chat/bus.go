@@ -1,0 +1,62 @@
+package chat
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Bus carries messages between hubs on the same store, in other processes. It
+// may lose, repeat and reorder them: a hub repairs that from the store, and
+// repeats who is there.
+type Bus interface {
+	// Publish hands data, at most [MaxBusMessage] bytes, to every other hub's
+	// Deliver. It never blocks, and must not call back into the hub.
+	Publish(data []byte)
+}
+
+// MaxBusMessage is the size of the largest message a hub publishes, in bytes.
+const MaxBusMessage = 48 << 10
+
+// Rhythm of what hubs tell each other while there are peers.
+const (
+	hereEvery  = 2 * time.Second // everybody here, again
+	headsEvery = time.Second     // the heads of rooms with members are read again
+)
+
+// hereUsers is how many users one message names: 24 code points of at most 12
+// bytes each in JSON, and the id, stay far below MaxBusMessage.
+const hereUsers = 100
+
+// telling is a message between hubs. A field that is not there is not meant.
+type telling struct {
+	Heads map[string]int64 `json:"heads,omitempty"` // doorbells: these rooms reach so far
+	Here  map[string][]who `json:"here,omitempty"`  // these users are in these rooms now
+}
+
+type who struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+func (t *telling) encode() []byte {
+	b, err := json.Marshal(t)
+	if err != nil {
+		panic("chat: a telling that cannot be encoded: " + err.Error()) // only strings and numbers
+	}
+	return b
+}
+
+// hereTellings splits the presence of a room into messages.
+func hereTellings(room string, users []User) []telling {
+	var all []telling
+	for len(users) > 0 {
+		n := min(len(users), hereUsers)
+		part := make([]who, n)
+		for i, u := range users[:n] {
+			part[i] = who(u)
+		}
+		all = append(all, telling{Here: map[string][]who{room: part}})
+		users = users[n:]
+	}
+	return all
+}

@@ -1,0 +1,457 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// Lobby is the room that is always there.
+const Lobby = "lobby"
+
+// Delays between attempts to read a store that is away.
+const (
+	retryMin = 100 * time.Millisecond
+	retryMax = 2 * time.Second
+)
+
+// Options of a [Hub]. Only Store must be given.
+type Options struct {
+	Store         Store
+	Bus           Bus           // to other workers on the same store; nil: there are none
+	Log           *slog.Logger  // nil: nothing is logged
+	Grace         time.Duration // how long somebody who has gone is not missed; 0: 5 s
+	PresenceEvery time.Duration // the shortest time between two presence changes of a room; 0: 250 ms
+}
+
+func (o Options) withDefaults() Options {
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	o.PresenceEvery = cmp.Or(o.PresenceEvery, 250*time.Millisecond)
+	return o
+}
+
+// Hub is every room of this process. Its methods may be called concurrently.
+type Hub struct {
+	o        Options
+	store    Store
+	writer   *writer
+	peers    atomic.Int64
+	incoming chan []byte
+	greet    chan struct{} // somebody new is on the bus: tell who is here
+	stopped  chan struct{} // closed when Run ends
+	flushers sync.WaitGroup
+	fillers  sync.WaitGroup
+
+	mu      sync.Mutex
+	rooms   map[string]*room
+	names   map[string]map[string]int // folded name → user id → connections
+	stalled map[*Member]struct{}      // those that the store could not be read for
+}
+
+// NewHub returns a hub on a store. It works while [Hub.Run] does.
+func NewHub(o Options) *Hub {
+	o = o.withDefaults()
+	h := &Hub{
+		o:        o,
+		store:    o.Store,
+		incoming: make(chan []byte, 256),
+		greet:    make(chan struct{}, 1),
+		stopped:  make(chan struct{}),
+		rooms:    map[string]*room{},
+		names:    map[string]map[string]int{},
+		stalled:  map[*Member]struct{}{},
+	}
+	h.writer = newWriter(o.Store, h.committed)
+	return h
+}
+
+// Run works until ctx ends and returns when everything has ended. Call it
+// once, and end ctx only when every member is closed: what they have posted is
+// committed then.
+func (h *Hub) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { h.writer.run(ctx) })
+	loops.Go(func() { h.tickEvery(ctx, h.o.PresenceEvery) })
+	loops.Go(func() { h.watchHeads(ctx) })
+	loops.Go(func() { h.converse(ctx) })
+	loops.Wait()
+	close(h.stopped)
+	h.fillers.Wait()
+	h.flushers.Wait()
+	return nil
+}
+
+// Epoch names the log, see [Store].
+func (h *Hub) Epoch() string { return h.store.Epoch() }
+
+// Connect makes a user's connection a member that has no room open yet. The
+// caller closes it.
+func (h *Hub) Connect(u User, out Outlet) *Member {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	users := h.names[FoldName(u.Name)]
+	if users == nil {
+		users = map[string]int{}
+		h.names[FoldName(u.Name)] = users
+	}
+	users[u.ID]++
+	return &Member{hub: h, user: u, out: out}
+}
+
+func (h *Hub) disconnected(m *Member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.stalled, m)
+	folded := FoldName(m.user.Name)
+	users := h.names[folded]
+	if users[m.user.ID]--; users[m.user.ID] == 0 {
+		delete(users, m.user.ID)
+	}
+	if len(users) == 0 {
+		delete(h.names, folded)
+	}
+}
+
+// NameTaken reports whether a user other than userID is connected under a name
+// that folds to the same, here or at a peer.
+func (h *Hub) NameTaken(name, userID string) bool {
+	folded := FoldName(name)
+	h.mu.Lock()
+	users := h.names[folded]
+	taken := len(users) > 1 || len(users) == 1 && users[userID] == 0
+	h.mu.Unlock()
+	return taken || h.nameAtPeer(folded, userID)
+}
+
+// nameAtPeer looks through the presence that peers told.
+func (h *Hub) nameAtPeer(folded, userID string) bool {
+	if h.peers.Load() == 0 {
+		return false
+	}
+	for _, r := range h.all() {
+		for _, u := range r.roster.Load().users {
+			if u.ID != userID && FoldName(u.Name) == folded {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// enter brings a member into a room, making it if need be.
+func (h *Hub) enter(name string, m *Member) (*room, int64) {
+	for {
+		r := h.room(name)
+		if version, ok := r.enter(m); ok {
+			return r, version
+		}
+	}
+}
+
+// room returns the room of that name that is not retired, or is just being.
+func (h *Hub) room(name string) *room {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.rooms[name]
+	if r == nil {
+		r = newRoom(h, name)
+		h.rooms[name] = r
+	}
+	return r
+}
+
+// known returns the room if this process has it.
+func (h *Hub) known(name string) (*room, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.rooms[name]
+	return r, ok
+}
+
+func (h *Hub) all() []*room {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.rooms))
+}
+
+// committed takes a group that the writer stored to its rooms, and rings.
+func (h *Hub) committed(group []Appended) {
+	events := map[string][]Event{}
+	for i := range group {
+		e := &group[i].Event
+		events[e.Room] = append(events[e.Room], *e)
+	}
+	heads := make(map[string]int64, len(events))
+	for name, es := range events {
+		if r, ok := h.known(name); ok {
+			r.committed(es)
+		}
+		heads[name] = lastSeq(es)
+	}
+	h.tell(telling{Heads: heads})
+}
+
+// lastSeq returns the largest seq: a duplicate may stand behind newer ones.
+func lastSeq(events []Event) int64 {
+	return slices.MaxFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) }).Seq
+}
+
+// tickEvery lets time pass: presence, rooms nobody needs, members that wait
+// for the store.
+func (h *Hub) tickEvery(ctx context.Context, d time.Duration) {
+	for every := time.NewTicker(d); ; {
+		select {
+		case now := <-every.C:
+			h.tick(now)
+		case <-ctx.Done():
+			every.Stop()
+			return
+		}
+	}
+}
+
+func (h *Hub) tick(now time.Time) {
+	for _, r := range h.all() {
+		if r.tick(now) {
+			h.forget(r)
+		}
+	}
+	for _, m := range h.takeStalled() {
+		m.mark()
+	}
+}
+
+func (h *Hub) forget(r *room) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.rooms[r.name] == r {
+		delete(h.rooms, r.name)
+	}
+}
+
+// later marks a member again at the next tick.
+func (h *Hub) later(m *Member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stalled[m] = struct{}{}
+}
+
+func (h *Hub) takeStalled() []*Member {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := slices.Collect(maps.Keys(h.stalled))
+	clear(h.stalled)
+	return all
+}
+
+// pause waits, and reports false when Run ends first.
+func (h *Hub) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-h.stopped:
+		return false
+	}
+}
+
+// Peers tells how many other workers on the same store are reached by the bus.
+// Without any the hub is silent and trusts what it has committed.
+func (h *Hub) Peers(n int) {
+	if h.peers.Swap(int64(n)) < int64(n) {
+		select {
+		case h.greet <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Deliver takes what another hub published. It never blocks; when the hub does
+// not keep up the message is lost, which a bus may do. data must not be
+// changed afterwards.
+func (h *Hub) Deliver(data []byte) {
+	select {
+	case h.incoming <- data:
+	default:
+	}
+}
+
+// converse listens to the peers and tells them, again and again, who is here.
+func (h *Hub) converse(ctx context.Context) {
+	every := time.NewTicker(hereEvery)
+	defer every.Stop()
+	for {
+		select {
+		case data := <-h.incoming:
+			h.hear(data)
+		case <-every.C:
+			h.tellAllHere()
+		case <-h.greet:
+			h.tellAllHere()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hear takes a telling. One that cannot be read is of another build.
+func (h *Hub) hear(data []byte) {
+	var t telling
+	if err := json.Unmarshal(data, &t); err != nil {
+		h.o.Log.Debug("message of a peer not understood", "err", err)
+		return
+	}
+	for name, head := range t.Heads {
+		if r, ok := h.known(name); ok {
+			r.rung(head)
+		}
+	}
+	for name, users := range t.Here {
+		if r, ok := h.known(name); ok {
+			r.told(users, time.Now())
+		}
+	}
+}
+
+func (h *Hub) tell(t telling) {
+	if h.o.Bus != nil && h.peers.Load() > 0 {
+		h.o.Bus.Publish(t.encode())
+	}
+}
+
+// tellHere tells the peers who has come.
+func (h *Hub) tellHere(room string, users []User) {
+	if h.peers.Load() == 0 {
+		return
+	}
+	for _, t := range hereTellings(room, users) {
+		h.tell(t)
+	}
+}
+
+func (h *Hub) tellAllHere() {
+	if h.peers.Load() == 0 {
+		return
+	}
+	for _, r := range h.all() {
+		h.tellHere(r.name, r.locals())
+	}
+}
+
+// watchHeads reads the heads of rooms with members while there are peers, and
+// once after: a doorbell may be lost.
+func (h *Hub) watchHeads(ctx context.Context) {
+	var before int64
+	for every := time.NewTicker(headsEvery); ; {
+		select {
+		case <-every.C:
+			now := h.peers.Load()
+			if now > 0 || before > 0 {
+				h.readHeads()
+			}
+			before = now
+		case <-ctx.Done():
+			every.Stop()
+			return
+		}
+	}
+}
+
+func (h *Hub) readHeads() {
+	for _, r := range h.all() {
+		if r.population() == 0 {
+			continue
+		}
+		head, err := readHead(h.store, r.name)
+		if err != nil {
+			return // the others would wait as long
+		}
+		r.rung(head)
+	}
+}
+
+// RoomInfo is a room as the list of rooms shows it.
+type RoomInfo struct {
+	Name    string
+	Head    int64
+	Members int // users in it now
+}
+
+// Rooms returns every room that has an event or a member, and the lobby, by
+// name.
+func (h *Hub) Rooms(ctx context.Context) ([]RoomInfo, error) {
+	stored, err := h.store.Rooms(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list rooms: %w", err)
+	}
+	rooms := map[string]RoomInfo{Lobby: {Name: Lobby}}
+	for _, s := range stored {
+		rooms[s.Room] = RoomInfo{Name: s.Room, Head: s.Head}
+	}
+	for _, r := range h.all() {
+		if n := r.people(); n > 0 {
+			rooms[r.name] = RoomInfo{Name: r.name, Head: rooms[r.name].Head, Members: n}
+		}
+	}
+	list := make([]RoomInfo, 0, len(rooms))
+	for _, name := range sortedKeys(rooms) {
+		list = append(list, rooms[name])
+	}
+	return list, nil
+}
+
+// History is a part of a room's log.
+type History struct {
+	Events []Event // ascending
+	More   bool    // there are further ones in the direction asked for
+}
+
+// After returns up to limit events after seq.
+func (h *Hub) After(ctx context.Context, room string, seq int64, limit int) (History, error) {
+	events, err := h.store.After(ctx, room, max(seq, 0), limit+1)
+	if err != nil {
+		return History{}, fmt.Errorf("read room %s: %w", room, err)
+	}
+	n := min(len(events), limit)
+	return History{Events: events[:n], More: len(events) > limit}, nil
+}
+
+// Before returns the up to limit events just before seq.
+func (h *Hub) Before(ctx context.Context, room string, seq int64, limit int) (History, error) {
+	events, err := h.store.Before(ctx, room, seq, limit+1)
+	if err != nil {
+		return History{}, fmt.Errorf("read room %s: %w", room, err)
+	}
+	return History{Events: events[max(0, len(events)-limit):], More: len(events) > limit}, nil
+}
+
+// Head returns the last seq of a room, 0 if it has none.
+func (h *Hub) Head(ctx context.Context, room string) (int64, error) {
+	head, err := h.store.Head(ctx, room)
+	if err != nil {
+		return 0, fmt.Errorf("read room %s: %w", room, err)
+	}
+	return head, nil
+}
+
+// WireEvents returns the events as clients see them, never nil.
+func (p History) WireEvents() []wire.Event {
+	all := make([]wire.Event, 0, len(p.Events))
+	for i := range p.Events {
+		all = append(all, p.Events[i].Wire())
+	}
+	return all
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

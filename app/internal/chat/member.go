@@ -1,0 +1,217 @@
+package chat
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// Outlet is a member's way to its client.
+type Outlet interface {
+	// Send writes lines as one frame. It may wait for a client that does not
+	// read, for a bounded time; after an error it is not called again. lines is
+	// valid only during the call.
+	Send(lines []byte) error
+}
+
+// Member is one connection of a user. It has no queue: in each room it has a
+// cursor, and a goroutine that lives while there is something to tell writes
+// everything from the cursor to the head in one frame.
+//
+// Open, Join, Leave, Post and Close are called by one goroutine, the one that
+// reads the client's messages.
+type Member struct {
+	hub   *Hub
+	user  User
+	out   Outlet
+	rooms []string // those that are open; of the calling goroutine alone
+	state atomic.Int32
+
+	turn  sync.Mutex // held while a frame is put together and written
+	seats []*seat
+	next  int // whose turn it is first, so that a loud room starves no other
+}
+
+// States of a member. Only mark and flush go from one to another, and Close to
+// the last.
+const (
+	memberIdle     int32 = iota // nothing to tell
+	memberFlushing              // a goroutine tells
+	memberMarked                // the same, and there is something new
+	memberClosed
+)
+
+// frames are lent to members while they are told something.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// Open joins several rooms at once: the ones a hello names, at the cursors of
+// a log's epoch.
+func (m *Member) Open(epoch string, rooms map[string]int64) error {
+	for _, name := range sortedKeys(rooms) {
+		cursor := rooms[name]
+		if epoch != m.hub.Epoch() && (epoch != "" || cursor > 0) {
+			cursor = -1 // it speaks of another log
+		}
+		if err := m.Join(name, cursor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Join opens a room at a cursor (see the wire's invariant 2). A room that is
+// open already starts over at the cursor. Its error is a *[wire.Error].
+func (m *Member) Join(name string, cursor int64) error {
+	if slices.Contains(m.rooms, name) {
+		m.unseat(name)
+	} else {
+		if len(m.rooms) >= wire.MaxRooms {
+			return &wire.Error{Code: wire.CodeTooMany, Msg: fmt.Sprintf("at most %d rooms can be open", wire.MaxRooms)}
+		}
+		m.rooms = append(m.rooms, name)
+	}
+	r, version := m.hub.enter(name, m)
+	m.turn.Lock()
+	m.seats = append(m.seats, &seat{room: r, sent: cursor, since: version})
+	m.turn.Unlock()
+	m.mark()
+	return nil
+}
+
+// Leave closes a room: nothing more of it is told, and the others see the user
+// go. Its error is a *[wire.Error].
+func (m *Member) Leave(name string) error {
+	if err := m.mustBeIn(name); err != nil {
+		return err
+	}
+	m.rooms = slices.DeleteFunc(m.rooms, func(s string) bool { return s == name })
+	if s := m.unseat(name); s != nil {
+		s.room.exit(m, true)
+	}
+	return nil
+}
+
+// unseat takes a seat away, after what is being told of it.
+func (m *Member) unseat(name string) *seat {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	i := slices.IndexFunc(m.seats, func(s *seat) bool { return s.room.name == name })
+	if i < 0 {
+		return nil
+	}
+	s := m.seats[i]
+	m.seats = slices.Delete(m.seats, i, i+1)
+	return s
+}
+
+// Post says something in an open room. An error is a *[wire.Error]: it is
+// refused for good. What became of it otherwise tells [Pending.Wait].
+func (m *Member) Post(room, nonce, text string) (*Pending, error) {
+	if err := m.mustBeIn(room); err != nil {
+		return nil, err
+	}
+	return m.hub.writer.post(Draft{Room: room, Kind: wire.EventPost, User: m.user, Nonce: nonce, Text: text}), nil
+}
+
+// MayRead tells by a *[wire.Error] when a room is not open.
+func (m *Member) MayRead(room string) error { return m.mustBeIn(room) }
+
+func (m *Member) mustBeIn(room string) error {
+	if !slices.Contains(m.rooms, room) {
+		return &wire.Error{Code: wire.CodeNotJoined, Msg: fmt.Sprintf("room %q is not open on this connection: join it first", room)}
+	}
+	return nil
+}
+
+// Close takes the member out of its rooms, where it is missed after the grace.
+// After Close nothing is sent.
+func (m *Member) Close() {
+	m.state.Store(memberClosed)
+	m.turn.Lock()
+	seats := m.seats
+	m.seats = nil
+	m.turn.Unlock()
+	for _, s := range seats {
+		s.room.exit(m, false)
+	}
+	m.hub.disconnected(m)
+}
+
+// mark says that there may be something to tell. It takes no lock and never
+// blocks.
+func (m *Member) mark() {
+	for {
+		switch s := m.state.Load(); s {
+		case memberIdle:
+			if m.state.CompareAndSwap(s, memberFlushing) {
+				m.hub.flushers.Go(m.flush)
+				return
+			}
+		case memberFlushing:
+			if m.state.CompareAndSwap(s, memberMarked) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// flush tells until nothing is left.
+func (m *Member) flush() {
+	for {
+		m.state.CompareAndSwap(memberMarked, memberFlushing) // this round covers it
+		d, err := m.round()
+		if err != nil {
+			m.state.Store(memberClosed)
+			return
+		}
+		if d == dueLater {
+			m.hub.later(m)
+		}
+		if d != dueMore && m.state.CompareAndSwap(memberFlushing, memberIdle) || m.state.Load() == memberClosed {
+			return
+		}
+	}
+}
+
+// round tells one frame of what is due.
+func (m *Member) round() (due, error) {
+	b := frames.Get().(*[]byte)
+	defer func() {
+		if cap(*b) <= 2*frameBytes {
+			frames.Put(b)
+		}
+	}()
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.state.Load() == memberClosed {
+		return dueNothing, nil
+	}
+	var left due
+	*b, left = m.gather((*b)[:0])
+	if len(*b) == 0 {
+		return left, nil
+	}
+	return left, m.out.Send(*b)
+}
+
+// gather appends what is due in each room, beginning with another one each
+// time.
+func (m *Member) gather(b []byte) ([]byte, due) {
+	var left due
+	for i := range m.seats {
+		if len(b) >= frameBytes {
+			left = dueMore
+			break
+		}
+		var d due
+		b, d = m.seats[(m.next+i)%len(m.seats)].append(b, m.hub.store)
+		left = max(left, d)
+	}
+	m.next++
+	return b, left
+}

@@ -1,0 +1,142 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+const (
+	frameBytes = 64 << 10 // a frame to a member is sent when it has grown so far
+	readPage   = 100      // events that one read past the tail takes
+)
+
+// seat is one member's place in a room: how far it was told. It belongs to
+// whoever has the member's turn.
+type seat struct {
+	room  *room
+	phase seatPhase
+	sent  int64 // the last seq told; in seatOpening the client's cursor
+	told  int64 // the roster version told
+	since int64 // the first roster version that this member is in
+}
+
+// seatPhase says what a member knows of a room.
+type seatPhase uint8
+
+const (
+	seatOpening  seatPhase = iota // nothing: reset or not is still to be decided
+	seatCatching                  // the events after its cursor are on their way
+	seatLive                      // everything, and live was said
+)
+
+// due says what is left after a round.
+type due uint8
+
+const (
+	dueNothing due = iota // everything is told
+	dueLater              // the store could not be read
+	dueMore               // the frame is full
+)
+
+// append appends what the member has to be told of this room, as far as a
+// frame goes.
+func (s *seat) append(b []byte, store Store) ([]byte, due) {
+	t := s.room.tail.Load()
+	if t == nil {
+		return b, dueNothing // the filler will wake us
+	}
+	if s.phase == seatOpening {
+		var err error
+		if b, err = s.open(b, t, store); err != nil {
+			return b, dueLater
+		}
+	}
+	b, d := s.appendEvents(b, t, store)
+	if d != dueNothing {
+		return b, d
+	}
+	if s.phase == seatCatching && s.sent >= t.head {
+		b = wire.AppendLine(b, &wire.Live{T: wire.KindLive, Room: s.room.name, Seq: s.sent})
+		s.phase = seatLive
+	}
+	return s.appendRoster(b), dueNothing
+}
+
+// open decides where the member starts: at its cursor, or by a reset at the
+// last page.
+func (s *seat) open(b []byte, t *tail, store Store) ([]byte, error) {
+	head := t.head
+	if s.sent > head { // another worker may know more
+		var err error
+		if head, err = readHead(store, s.room.name); err != nil {
+			return b, err
+		}
+	}
+	s.phase = seatCatching
+	if 0 <= s.sent && s.sent <= head && head-s.sent <= wire.MaxMissed {
+		return b, nil
+	}
+	s.sent = max(0, head-wire.PageSize)
+	return wire.AppendLine(b, &wire.Reset{T: wire.KindReset, Room: s.room.name, After: s.sent, Head: head}), nil
+}
+
+func readHead(store Store, room string) (int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
+	defer cancel()
+	return store.Head(ctx, room)
+}
+
+// appendEvents appends the events up to the tail's head, from memory where it
+// holds them.
+func (s *seat) appendEvents(b []byte, t *tail, store Store) ([]byte, due) {
+	for s.sent < t.head {
+		if len(b) >= frameBytes {
+			return b, dueMore
+		}
+		if t.holds(s.sent) {
+			var lines []byte
+			lines, s.sent = t.after(s.sent, frameBytes-len(b))
+			b = append(b, lines...)
+			continue
+		}
+		var err error
+		if b, err = s.appendRead(b, store); err != nil {
+			return b, dueLater
+		}
+	}
+	return b, dueNothing
+}
+
+// appendRead appends events read from the store.
+func (s *seat) appendRead(b []byte, store Store) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
+	defer cancel()
+	events, err := store.After(ctx, s.room.name, s.sent, readPage)
+	if err != nil {
+		return b, err
+	}
+	from := s.sent
+	for i := range events {
+		if e := &events[i]; e.Seq == s.sent+1 && len(b) < frameBytes {
+			b = appendEvent(b, e)
+			s.sent++
+		}
+	}
+	if s.sent == from {
+		return b, fmt.Errorf("read room %s after %d: nothing there: %w", s.room.name, from, ErrUnavailable)
+	}
+	return b, nil
+}
+
+// appendRoster appends who is there, once the list has this member in it.
+func (s *seat) appendRoster(b []byte) []byte {
+	r := s.room.roster.Load()
+	if r.version < s.since || r.version == s.told {
+		return b
+	}
+	b = r.appendSince(b, s.told)
+	s.told = r.version
+	return b
+}

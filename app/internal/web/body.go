@@ -1,0 +1,49 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// maxBody is the size of the largest request body, in bytes.
+const maxBody = 4 << 10
+
+// readBody reads a JSON object into v, strictly: a field it does not know, or
+// anything behind the object, is a mistake that the client should hear of. Its
+// errors are *[apiError].
+func readBody(w http.ResponseWriter, r *http.Request, v any) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return &apiError{kindContentType, "the body must be JSON, with Content-Type: application/json"}
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return bodyError(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return &apiError{kindBadBody, "the body must be one JSON object and nothing behind it"}
+	}
+	return nil
+}
+
+func bodyError(err error) error {
+	var large *http.MaxBytesError
+	var typ *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &large):
+		return &apiError{kindTooLarge, fmt.Sprintf("the body may have %d bytes at most", maxBody)}
+	case errors.As(err, &typ) && typ.Field != "":
+		return &apiError{kindBadBody, fmt.Sprintf("field %q must be a %s, not a %s", typ.Field, typ.Type, typ.Value)}
+	case errors.As(err, &typ):
+		return &apiError{kindBadBody, "the body must be one JSON object, not a " + typ.Value}
+	case errors.Is(err, io.EOF):
+		return &apiError{kindBadBody, "the body is empty, it must be one JSON object"}
+	default:
+		return &apiError{kindBadBody, "the body must be one JSON object: " + strings.TrimPrefix(err.Error(), "json: ")}
+	}
+}

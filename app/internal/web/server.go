@@ -1,0 +1,281 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/simpletalk/simpletalk/app/internal/auth"
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// Limits of the HTTP server.
+const (
+	headerTimeout  = 10 * time.Second // from the connection to the whole header
+	requestTimeout = 30 * time.Second // from there to the whole body
+	maxHeader      = 16 << 10
+	// idleTimeout exceeds the keep-alive of a proxy before us, so that it is
+	// never we who close an idle connection under its next request.
+	idleTimeout = 75 * time.Second
+)
+
+// spareFiles are the descriptors kept for everything but WebSockets: the
+// store, listeners, plain requests, logs.
+const spareFiles = 128
+
+// Build tells which program this is.
+type Build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Gen     int    `json:"gen"` // 0 without a supervisor
+	PID     int    `json:"pid"`
+}
+
+// Options of a [Server]. Hub, Store and Auth must be given.
+type Options struct {
+	Hub   *chat.Hub
+	Store chat.Store
+	Auth  *auth.Auth
+	Build Build
+	Log   *slog.Logger // nil: nothing is logged
+
+	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
+	Trusted []netip.Prefix // proxies whose X-Forwarded-Proto is believed; nil: loopback
+
+	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
+	WriteTimeout time.Duration // how long a client may not read; 0: 10 s
+	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
+	PingEvery    time.Duration // 0: [wire.PingEvery]
+	SilenceLimit time.Duration // 0: [wire.SilenceLimit]
+}
+
+func (o Options) withDefaults() Options {
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
+	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
+	o.SilenceLimit = cmp.Or(o.SilenceLimit, wire.SilenceLimit)
+	if o.Trusted == nil {
+		o.Trusted = Loopback()
+	}
+	return o
+}
+
+// Loopback is this machine.
+func Loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
+// maxConns is what the descriptor limit leaves for WebSockets.
+func maxConns() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 1024 - spareFiles
+	}
+	return max(16, int(min(l.Cur, 1<<20))-spareFiles)
+}
+
+// Server serves the chat. Make it with [New], then call Run.
+type Server struct {
+	o       Options
+	page    *page
+	http    *http.Server
+	origins origins
+	drained chan struct{} // closed when Drain is over
+
+	mu        sync.Mutex
+	phase     phase
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+	plain     map[net.Conn]http.ConnState // connections that are no WebSockets
+	serving   sync.WaitGroup              // whoever Run waits for; Add only under mu, before phaseOver
+}
+
+// phase is how far a Server's life has gone.
+type phase uint8
+
+const (
+	phaseServing phase = iota
+	phaseDraining
+	phaseOver
+)
+
+// New returns a server. Its error says which option is wrong.
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	allowed, err := parseOrigins(o.Origins)
+	if err != nil {
+		return nil, err
+	}
+	page, err := newPage()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		o:       o,
+		page:    page,
+		origins: allowed,
+		drained: make(chan struct{}),
+		conns:   map[*conn]struct{}{},
+		plain:   map[net.Conn]http.ConnState{},
+	}
+	handler, err := s.routes()
+	if err != nil {
+		return nil, err
+	}
+	s.http = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ConnState:         s.connState,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Run serves the listeners, which it owns, until Drain is over, ctx ends (then
+// everything is closed at once) or a listener fails, and returns when all its
+// goroutines have ended.
+func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var loops sync.WaitGroup
+	s.open(listeners)
+	for _, l := range listeners {
+		loops.Go(func() {
+			if err := s.http.Serve(l); s.isUnexpected(err) {
+				stop(fmt.Errorf("accept on %s: %w", l.Addr(), err))
+			}
+		})
+	}
+	loops.Go(func() { s.sweep(ctx) })
+
+	select {
+	case <-s.drained:
+	case <-ctx.Done():
+	}
+	s.closeAll()
+	err := context.Cause(ctx)
+	stop(nil)
+	loops.Wait()
+	s.serving.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) open(listeners []net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = listeners
+}
+
+// isUnexpected reports whether a listener ended although nobody closed it.
+func (s *Server) isUnexpected(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == phaseServing && !errors.Is(err, http.ErrServerClosed)
+}
+
+// closeAll ends what is left, without a word.
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	s.phase = phaseOver
+	s.mu.Unlock()
+	s.http.Close()
+	for _, c := range s.snapshot(nil) {
+		c.ws.CloseNow()
+	}
+}
+
+// connState follows the connections that are no WebSockets (yet).
+func (s *Server) connState(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateClosed, http.StateHijacked:
+		delete(s.plain, c)
+	default:
+		s.plain[c] = state
+	}
+}
+
+// mayOpen tells by an *[apiError] why there can be no WebSocket more.
+func (s *Server) mayOpen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.phase != phaseServing:
+		return &apiError{kind: kindDraining, msg: "this server is being replaced, connect again"}
+	case len(s.conns) >= s.o.MaxConns:
+		return &apiError{kind: kindFull, msg: "too many connections, try again in a few seconds"}
+	}
+	return nil
+}
+
+// hold makes Run wait until serving.Done, unless it is over already.
+func (s *Server) hold() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseOver {
+		return false
+	}
+	s.serving.Add(1)
+	return true
+}
+
+// add counts a connection in, for the goroutine that serves it; false when it
+// came too late.
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != phaseServing {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.serving.Add(1)
+	return true
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.serving.Done()
+}
+
+// snapshot appends the connections to list.
+func (s *Server) snapshot(list []*conn) []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		list = append(list, c)
+	}
+	return list
+}
+
+// Conns returns the number of WebSockets.
+func (s *Server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase != phaseServing
+}

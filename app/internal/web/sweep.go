@@ -1,0 +1,61 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// sweepEvery is how often all connections are looked at. One goroutine for all
+// of them costs less than a timer for each.
+const sweepEvery = time.Second
+
+// pingLine asks the client for a sign of life.
+var pingLine = wire.AppendLine(nil, &wire.Ping{T: wire.KindPing})
+
+// sweep keeps connections alive and ends dead ones, until ctx ends.
+func (s *Server) sweep(ctx context.Context) {
+	gap := min(sweepEvery, s.o.HelloTimeout/2, s.o.PingEvery/2)
+	every := time.NewTicker(gap)
+	defer every.Stop()
+	var list []*conn
+	for {
+		select {
+		case now := <-every.C:
+			list = s.snapshot(list[:0])
+			for _, c := range list {
+				s.look(c, now, gap)
+			}
+			clear(list)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look decides what a connection needs; what may block is done aside.
+func (s *Server) look(c *conn, now time.Time, gap time.Duration) {
+	peer, we := c.ws.Silent()
+	ping := s.o.PingEvery - gap // at the next look it would be too late
+	switch {
+	case !c.greeted.Load() && now.Sub(c.began) >= s.o.HelloTimeout:
+		s.aside(func() { c.ws.Close(wire.CloseHelloMissed, "no hello in time") })
+	case peer >= s.o.SilenceLimit:
+		s.aside(func() { c.ws.Close(wire.CloseSilent, "the client did not answer") })
+	case c.greeted.Load() && max(peer, we) >= ping && now.Sub(c.pinged) >= ping:
+		c.pinged = now
+		s.aside(func() { c.Send(pingLine) })
+	}
+}
+
+// aside runs what may wait for a client on a goroutine that Run waits for.
+func (s *Server) aside(f func()) {
+	if !s.hold() {
+		return // everything is being closed anyway
+	}
+	go func() {
+		defer s.serving.Done()
+		f()
+	}()
+}

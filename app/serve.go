@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simpletalk/simpletalk/app/internal/auth"
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/sqlite"
+	"github.com/simpletalk/simpletalk/app/internal/web"
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// How a stop without a supervisor goes.
+const (
+	stopRate    = 2000 // goodbyes a second
+	stopTimeout = 10 * time.Second
+)
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "serve the chat",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := readConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			if err := serve(cmd.Context(), c, log); err != nil {
+				return &runError{err}
+			}
+			return nil
+		},
+	}
+	addSettings(cmd.Flags())
+	return cmd
+}
+
+// serve runs the chat until it has drained, or ctx ends.
+func serve(ctx context.Context, c config, log *slog.Logger) error {
+	boss, err := join()
+	if err != nil {
+		return err
+	}
+	listeners, err := listenAll(ctx, c, boss)
+	if err != nil {
+		return err
+	}
+	store, err := sqlite.Open(ctx, c.data, sqlite.Options{})
+	if err != nil {
+		closeListeners(listeners)
+		return err
+	}
+	err = serveStore(ctx, c, boss, listeners, store, log)
+	return errors.Join(err, wrap("close store", store.Close()))
+}
+
+// serveStore runs everything that needs the store; when it returns nothing
+// does any more.
+func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
+	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log})
+	v, rev := stamp()
+	server, err := web.New(web.Options{
+		Hub:     hub,
+		Store:   store,
+		Auth:    auth.New(store, hub),
+		Build:   web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()},
+		Log:     log,
+		Origins: c.origins,
+		Trusted: c.trusted,
+	})
+	if err == nil {
+		_, err = hub.Rooms(ctx) // the store answers, and its pages are in memory
+	}
+	if err != nil {
+		closeListeners(listeners)
+		return err
+	}
+
+	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	others.Go(func() { hub.Run(hubCtx) })
+	serveCtx, stopServing := context.WithCancelCause(ctx)
+	var drain sync.Once
+	drainOnce := func(ctx context.Context, why wire.Why, rate int) {
+		drain.Do(func() { server.Drain(ctx, why, rate) })
+	}
+	others.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
+	bossCtx, stopBoss := context.WithCancel(context.WithoutCancel(ctx))
+	others.Go(func() {
+		if err := boss.run(bossCtx, hub, server, drainOnce); err != nil {
+			stopServing(err)
+		}
+	})
+	for _, l := range listeners {
+		log.Info("listening", "addr", l.Addr().String(), "gen", boss.generation(), "version", v)
+	}
+	err = server.Run(serveCtx, listeners...)
+	stopServing(nil)
+	boss.part(stopBoss)
+	stopHub()
+	others.Wait()
+	stopBoss()
+	return err
+}
+
+// listenAll returns the sockets that were given, else the one asked for.
+func listenAll(ctx context.Context, c config, b *boss) ([]net.Listener, error) {
+	given, err := givenListeners()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(given) > 0 && c.listen != "":
+		closeListeners(given)
+		return nil, errors.New("--listen: the listening sockets are given to this process already, leave it out")
+	case len(given) > 0:
+		return given, nil
+	case b.supervised():
+		return nil, errors.New("the supervisor gave no listening socket: its --listen must name one")
+	}
+	if c.listen == "" {
+		c.listen = defaultListen
+	}
+	a, err := parseAddress(c.listen)
+	if err != nil {
+		return nil, err
+	}
+	l, err := listen(ctx, a)
+	return []net.Listener{l}, err
+}
+
+func closeListeners(all []net.Listener) {
+	for _, l := range all {
+		l.Close()
+	}
+}
+
+// errAtOnce ends everything without a goodbye.
+var errAtOnce = errors.New("stopped at once by a second signal")
+
+// obeySignals drains at the first SIGTERM or SIGINT and stops at the second.
+func obeySignals(ctx context.Context, stop context.CancelCauseFunc, drain func(context.Context, wire.Why, int)) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	var draining sync.WaitGroup
+	defer draining.Wait()
+	select {
+	case <-signals:
+	case <-ctx.Done():
+		return
+	}
+	draining.Go(func() {
+		limited, cancel := context.WithTimeout(ctx, stopTimeout)
+		defer cancel()
+		drain(limited, wire.WhyStop, stopRate)
+	})
+	select {
+	case <-signals:
+		stop(errAtOnce)
+	case <-ctx.Done():
+	}
+}
+
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
