@@ -45,8 +45,11 @@ func makeDirectory(path string) (directory, error) {
 // unusable explains why the directory or its lock file cannot be made or opened.
 func (d directory) unusable(err error) error {
 	var at *fs.PathError
-	if errors.As(err, &at) && at.Path != d.path && at.Path != d.lock() {
-		d.path = at.Path // the parent that is in the way
+	if errors.As(err, &at) {
+		err = at.Err
+		if at.Path != d.lock() {
+			d.path = at.Path // perhaps a parent that is in the way
+		}
 	}
 	switch {
 	case errors.Is(err, syscall.ENOTDIR):
@@ -58,7 +61,7 @@ func (d directory) unusable(err error) error {
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("data directory %s: the file system is read-only: give a directory that can be written", d.path)
 	default:
-		return fmt.Errorf("data directory %s: %w", d.path, err)
+		return fmt.Errorf("data directory %s: %w: give a directory that can be made and written", d.path, err)
 	}
 }
 

@@ -25,13 +25,13 @@ func (d directory) fault(err error) error {
 	case err == nil, known(err):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%s: %w: free some space", d.path, chat.ErrFull)
+		return d.full()
 	case !errors.As(err, &result):
 		return fmt.Errorf("%s: %w: %w", d.path, chat.ErrUnavailable, err)
 	}
 	switch full := result.Code(); full & 0xff {
 	case code.SQLITE_FULL:
-		return fmt.Errorf("%s: %w: free some space", d.path, chat.ErrFull)
+		return d.full()
 	case code.SQLITE_CORRUPT, code.SQLITE_NOTADB:
 		return d.damaged(result)
 	case code.SQLITE_IOERR, code.SQLITE_CANTOPEN:
@@ -60,9 +60,13 @@ func (d directory) ioFault(full int, err error) error {
 		return d.damaged(err)
 	case full == code.SQLITE_IOERR_FSYNC, full == code.SQLITE_IOERR_DIR_FSYNC:
 	case errors.Is(d.roomLeft(), chat.ErrFull):
-		return fmt.Errorf("%w: free some space", d.roomLeft())
+		return d.full()
 	}
 	return fmt.Errorf("%s: %w: %w", d.database(), chat.ErrUnavailable, oneLine{err})
+}
+
+func (d directory) full() error {
+	return fmt.Errorf("%s: %w: free some space", d.path, chat.ErrFull)
 }
 
 func (d directory) damaged(err error) error {
@@ -91,7 +95,7 @@ func (d directory) roomLeft() error {
 		free = fs.Bfree
 	}
 	if free*uint64(fs.Bsize) < minRoom {
-		return fmt.Errorf("%s: %w", d.path, chat.ErrFull)
+		return d.full()
 	}
 	return nil
 }

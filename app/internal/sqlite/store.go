@@ -102,7 +102,7 @@ func open(ctx context.Context, dir directory, lock *fileLock, opts Options) (_ *
 	s.writer = newWriter(dir, lock, opts.LockWait)
 	if err := s.load(ctx); err != nil {
 		s.closeConnections(err)
-		return nil, dir.fault(err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -110,22 +110,22 @@ func open(ctx context.Context, dir directory, lock *fileLock, opts Options) (_ *
 func (s *Store) load(ctx context.Context) error {
 	found, err := readSchema(ctx, s.readers.db)
 	if err != nil {
-		return err
+		return s.dir.fault(err)
 	}
 	if err := found.check(); err != nil {
 		return fmt.Errorf("%s: %w", s.dir.database(), err)
 	}
 	if err := s.writer.connect(ctx); err != nil {
-		return err
+		return s.dir.fault(err)
 	}
 	if err := s.readers.prepare(ctx); err != nil {
-		return err
+		return s.dir.fault(err)
 	}
 	err = s.readers.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&s.epoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s.dir.damaged(errors.New("it has no epoch"))
 	}
-	return err
+	return s.dir.fault(err)
 }
 
 // Epoch is [chat.Store]'s.
