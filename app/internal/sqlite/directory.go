@@ -77,7 +77,7 @@ func (d directory) prepare() error {
 	case !missing && !db.Mode().IsRegular():
 		return fmt.Errorf("%s: it is not a file: move it away", d.database())
 	case !missing && db.Size() > 0:
-		return nil
+		return d.ours()
 	}
 	if wal, err := os.Stat(d.database() + "-wal"); err == nil && wal.Size() > 0 {
 		return d.damaged(errors.New("only its write-ahead log is there"))
@@ -92,14 +92,34 @@ func (d directory) prepare() error {
 	return f.Close()
 }
 
+// ours tells whether this user may write what is there: files that somebody
+// else made, by a start by hand as root perhaps, would fail later and obscurely.
+func (d directory) ours() error {
+	for _, path := range []string{d.database(), d.database() + "-wal", d.database() + "-shm"} {
+		err := access(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return d.unusable(err)
+		}
+	}
+	return nil
+}
+
 // writable tells whether the directory could be written now, without writing.
 func (d directory) writable() error {
 	for _, path := range []string{d.path, d.database()} {
-		if err := unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS); err != nil {
-			return fmt.Errorf("%s: %w: %w", path, chat.ErrUnavailable, err)
+		if err := access(path); err != nil {
+			return fmt.Errorf("%w: %w", chat.ErrUnavailable, err)
 		}
 	}
 	return d.roomLeft()
+}
+
+// access tells whether this user may write path.
+func access(path string) error {
+	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
 }
 
 // uri names the database to the driver, escaped, with what the connection is

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -83,7 +84,7 @@ func (b *batch) tail(room string) (tail, error) {
 	}
 	var t tail
 	err := b.conn.tail.QueryRow(room).Scan(&t.seq, &t.at)
-	if err != nil && err != sql.ErrNoRows {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return tail{}, err
 	}
 	b.tails[room] = t

@@ -56,7 +56,7 @@ func TestHungHolderIsNamedInTime(t *testing.T) {
 	}
 	wg.Go(func() { wantHeldUp(t, p, s.Ping(t.Context())) })
 	wg.Wait()
-	if took := time.Since(begin); took < wait || took > wait+500*time.Millisecond {
+	if took := time.Since(begin); took < wait || took > wait+time.Second {
 		t.Errorf("the appends ended after %v, want about %v", took, wait)
 	}
 	if _, err := s.After(t.Context(), "lobby", 0, 10); err != nil {

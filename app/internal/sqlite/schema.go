@@ -85,9 +85,9 @@ func (s schema) check() error {
 	}
 }
 
-// migrate brings a database that passes check to this build's schema, in one
+// migrate brings a database that passes check to the last of steps, in one
 // transaction. The caller holds the lock.
-func migrate(ctx context.Context, conn *sql.Conn) error {
+func migrate(ctx context.Context, conn *sql.Conn, steps []string) error {
 	s, err := readSchema(ctx, conn)
 	if err != nil {
 		return err
@@ -95,16 +95,14 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	todo := steps()
-	if done := max(s.version-generation*perGeneration, 0); done < int64(len(todo)) {
-		todo = todo[done:]
-	} else {
+	done := max(s.version-generation*perGeneration, 0)
+	if done >= int64(len(steps)) {
 		return nil
 	}
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if err := apply(ctx, conn, s, todo); err != nil {
+	if err := apply(ctx, conn, s, steps[done:]); err != nil {
 		conn.ExecContext(ctx, "ROLLBACK") // may have happened by itself; the caller closes the connection
 		return err
 	}
@@ -123,8 +121,8 @@ func apply(ctx context.Context, conn *sql.Conn, s schema, todo []string) error {
 			return err
 		}
 	}
-	_, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d",
-		applicationID, generation*perGeneration+len(steps())))
+	version := max(s.version, generation*perGeneration) + int64(len(todo))
+	_, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version))
 	return err
 }
 

@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -133,6 +131,42 @@ func TestForbiddenDirectory(t *testing.T) {
 		t.Log(got)
 		if !strings.Contains(got, "user ") || !strings.Contains(got, "may not write there") || !strings.Contains(got, closed) {
 			t.Errorf("%s: %q does not explain who may not write where", dir, got)
+		}
+	}
+}
+
+// TestForbiddenFile: a store that root made by hand is no longer the user's.
+func TestForbiddenFile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		lacking(t, "a file of another user needs root")
+	}
+	for _, name := range []string{"simpletalk.db", "simpletalk.db-wal", "simpletalk.lock"} {
+		dir := database(t, 1)
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		files := []string{dir}
+		for _, file := range []string{"simpletalk.db", "simpletalk.db-wal", "simpletalk.lock"} {
+			path := filepath.Join(dir, file)
+			f, err := os.OpenFile(path, os.O_CREATE, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			if file != name {
+				files = append(files, path)
+			}
+		}
+		for _, path := range files {
+			if err := os.Chown(path, 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := startAs(t, &syscall.Credential{Uid: 65534, Gid: 65534}, "open", dir)
+		p.line()
+		p.next()
+		if got := p.line(); !strings.Contains(got, "user 65534 may not write there") {
+			t.Errorf("with %s of root: %q does not say who may not write", name, got)
 		}
 	}
 }
@@ -349,137 +383,4 @@ func TestMovedDatabaseIsNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantAppends(t, s)
-}
-
-// edit changes a closed database by hand.
-func edit(t *testing.T, dir, statements string) {
-	t.Helper()
-	db, err := sql.Open("sqlite", directory{dir}.database())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(context.Background(), statements); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestSchemaVersions(t *testing.T) {
-	t.Run("a later step is accepted, while open too", func(t *testing.T) {
-		dir := database(t, 10)
-		s := openIn(t, dir)
-		t.Cleanup(func() { s.Close() })
-		edit(t, dir, `BEGIN IMMEDIATE;
-			ALTER TABLE events ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
-			CREATE TABLE reactions (room TEXT NOT NULL, seq INTEGER NOT NULL) STRICT;
-			PRAGMA user_version = 1017; COMMIT`)
-		wantAppends(t, s)
-		old := openIn(t, dir)
-		t.Cleanup(func() { old.Close() })
-		wantAppends(t, old)
-		found, err := readSchema(t.Context(), old.readers.db)
-		if err != nil || found.version != 1017 {
-			t.Errorf("an older build left schema %+v, %v, want version 1017", found, err)
-		}
-	})
-	t.Run("another generation is refused", func(t *testing.T) {
-		dir := database(t, 10)
-		edit(t, dir, "PRAGMA user_version = 2000")
-		wantRefused(t, dir, nil, "schema is 2000", "1000 to 1999", "newer")
-	})
-	t.Run("another program's database is refused", func(t *testing.T) {
-		dir := t.TempDir()
-		edit(t, dir, "CREATE TABLE accounts (id INTEGER)")
-		wantRefused(t, dir, nil, "another program", "choose another data directory")
-	})
-	t.Run("a creation that was cut short is completed", func(t *testing.T) {
-		for _, statements := range []string{"", "PRAGMA journal_mode = WAL"} {
-			dir := t.TempDir()
-			if err := os.WriteFile(directory{dir}.database(), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			edit(t, dir, statements)
-			s := openIn(t, dir)
-			wantAppends(t, s)
-			s.Close()
-		}
-	})
-}
-
-func TestTimesNeverGoBack(t *testing.T) {
-	now := time.Now()
-	dir := t.TempDir()
-	s, err := Open(t.Context(), dir, Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	var last time.Time
-	for i, step := range []time.Duration{0, -time.Hour, time.Second, 2 * time.Hour, -time.Minute} {
-		now = now.Add(step)
-		got, err := s.Append(t.Context(), posts("lobby", fmt.Sprint(i), 2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range got {
-			if a.Event.At.Before(last) {
-				t.Errorf("seq %d is at %v, its predecessor at %v", a.Event.Seq, a.Event.At, last)
-			}
-			last = a.Event.At
-		}
-	}
-	if got, err := s.Append(t.Context(), posts("den", "n", 1)); err != nil || !got[0].Event.At.Equal(milliseconds(now.UnixMilli())) {
-		t.Errorf("a new room begins at %v, %v, want %v", got, err, now)
-	}
-}
-
-func TestEndedSessionsAreSweptOut(t *testing.T) {
-	now := time.Now()
-	s, err := Open(t.Context(), t.TempDir(), Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	for i := range 20 {
-		session := chat.Session{TokenHash: [32]byte{byte(i)}, CreatedAt: now, ExpiresAt: now.Add(time.Minute)}
-		if err := s.PutSession(t.Context(), session); err != nil {
-			t.Fatal(err)
-		}
-	}
-	now = now.Add(time.Hour)
-	if err := s.PutSession(t.Context(), chat.Session{TokenHash: [32]byte{255}, ExpiresAt: now.Add(time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
-	var left int
-	if err := s.readers.db.QueryRow("SELECT count(*) FROM sessions").Scan(&left); err != nil || left != 1 {
-		t.Errorf("%d sessions are left, %v, want 1", left, err)
-	}
-}
-
-// TestLogStaysSmall: a read that stays open would let the write-ahead log grow.
-func TestLogStaysSmall(t *testing.T) {
-	dir := t.TempDir()
-	s := openIn(t, dir)
-	t.Cleanup(func() { s.Close() })
-	for b := range 100 {
-		drafts := posts("lobby", fmt.Sprint(b), 32)
-		for i := range drafts {
-			drafts[i].Text = strings.Repeat("x", 4000)
-		}
-		if _, err := s.Append(t.Context(), drafts); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(time.Duration(b%5)*time.Millisecond, cancel)
-		s.After(ctx, "lobby", 0, 1000) // some of these are cut short
-		s.Rooms(t.Context())
-		cancel()
-	}
-	wal, err := os.Stat(directory{dir}.database() + "-wal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if wal.Size() > 6<<20 {
-		t.Errorf("the log has %d KiB after 13 MB of events", wal.Size()>>10)
-	}
 }

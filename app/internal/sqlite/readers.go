@@ -1,0 +1,57 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"net/url"
+	"time"
+)
+
+// readers are a few connections that cannot write.
+type readers struct {
+	db                                  *sql.DB
+	after, before, head, rooms, session *sql.Stmt
+}
+
+// maxReaders bounds the connections that read. Each may cache readCache.
+const maxReaders = 3
+
+// readCache bounds what a connection keeps in memory: 512 KiB (PRAGMA
+// cache_size counts those in negative numbers). Beyond it the system caches.
+const readCache = "cache_size(-512)"
+
+func openReaders(dir directory, busy time.Duration) (*readers, error) {
+	db, err := sql.Open("sqlite", dir.uri(busy, url.Values{
+		"mode":        {"ro"},
+		"_query_only": {"1"},
+		"_pragma":     {readCache},
+	}))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(maxReaders)
+	db.SetMaxIdleConns(maxReaders)
+	return &readers{db: db}, nil
+}
+
+// prepare needs the tables.
+func (r *readers) prepare(ctx context.Context) error {
+	const columns = "seq, at, kind, author, name, nonce, text"
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		{&r.after, "SELECT " + columns + " FROM events WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"},
+		{&r.before, "SELECT " + columns + " FROM events WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"},
+		{&r.head, "SELECT coalesce(max(seq), 0) FROM events WHERE room = ?"},
+		{&r.rooms, roomHeads},
+		{&r.session, "SELECT user, name, created_at, expires_at FROM sessions WHERE token_hash = ? AND expires_at > ?"},
+	} {
+		stmt, err := r.db.PrepareContext(ctx, p.query)
+		if err != nil {
+			return err
+		}
+		*p.stmt = stmt
+	}
+	return nil
+}
