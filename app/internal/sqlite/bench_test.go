@@ -5,8 +5,6 @@ import (
 	"os"
 	"strconv"
 	"testing"
-
-	"github.com/simpletalk/simpletalk/app/internal/chat"
 )
 
 // BenchmarkAppend is one durable commit of a batch; events/s is what it stores.
@@ -40,9 +38,7 @@ func BenchmarkPage(b *testing.B) {
 	defer s.Close()
 	const batch = 1000
 	for i := range n / batch {
-		rooms := []chat.Draft{}
-		rooms = append(rooms, posts("lobby", strconv.Itoa(i), batch)...)
-		if _, err := s.Append(b.Context(), rooms); err != nil {
+		if _, err := s.Append(b.Context(), posts("lobby", strconv.Itoa(i), batch)); err != nil {
 			b.Fatal(err)
 		}
 	}
