@@ -1,0 +1,137 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Address is where a socket listens: a TCP address, or a path.
+type Address struct {
+	Network string // "tcp" or "unix"
+	Host    string // of tcp: a name, an IP address, or "" for all
+	Port    int    // of tcp; 0 lets the kernel choose
+	Path    string // of unix, absolute
+	Mode    fs.FileMode
+}
+
+// defaultMode is for owner and group: the proxy in front joins the group.
+const defaultMode fs.FileMode = 0o660
+
+// ParseAddress reads HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660.
+func ParseAddress(s string) (Address, error) {
+	scheme, rest, found := strings.Cut(s, "://")
+	switch {
+	case !found:
+		return parseTCP(s, s)
+	case scheme == "tcp":
+		return parseTCP(s, rest)
+	case scheme == "unix":
+		return parseUnix(s)
+	default:
+		return Address{}, fmt.Errorf("address %q: unknown scheme %q, it must be tcp or unix", s, scheme)
+	}
+}
+
+func parseTCP(whole, hostPort string) (Address, error) {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return Address{}, fmt.Errorf("address %q: must be HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660", whole)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n < 0 || n > 65535 {
+		return Address{}, fmt.Errorf("address %q: port %q must be a number from 0 to 65535", whole, port)
+	}
+	return Address{Network: "tcp", Host: host, Port: n}, nil
+}
+
+func parseUnix(s string) (Address, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return Address{}, fmt.Errorf("address %q: %w", s, err)
+	}
+	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" {
+		return Address{}, fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", s)
+	}
+	a := Address{Network: "unix", Path: u.Path, Mode: defaultMode}
+	query := u.Query()
+	for key := range query {
+		if key != "mode" {
+			return Address{}, fmt.Errorf("address %q: unknown option %q, there is only mode", s, key)
+		}
+	}
+	if query.Has("mode") {
+		mode, err := strconv.ParseUint(query.Get("mode"), 8, 32)
+		if err != nil || mode > 0o777 {
+			return Address{}, fmt.Errorf("address %q: mode %q must be an octal number up to 0777", s, query.Get("mode"))
+		}
+		a.Mode = fs.FileMode(mode)
+	}
+	return a, nil
+}
+
+// String returns the address as ParseAddress reads it.
+func (a Address) String() string {
+	if a.Network == "unix" {
+		return fmt.Sprintf("unix://%s?mode=%#o", a.Path, uint32(a.Mode))
+	}
+	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
+}
+
+// Listen is a named listening socket.
+type Listen struct {
+	Name    string
+	Address Address
+}
+
+// ParseListens reads NAME=ADDRESS, each name once.
+func ParseListens(all []string) ([]Listen, error) {
+	var listens []Listen
+	for _, s := range all {
+		l, err := parseListen(s)
+		if err != nil {
+			return nil, err
+		}
+		for _, earlier := range listens {
+			if earlier.Name == l.Name {
+				return nil, fmt.Errorf("--listen %q: the name %q is given twice", s, l.Name)
+			}
+		}
+		listens = append(listens, l)
+	}
+	return listens, nil
+}
+
+func parseListen(s string) (Listen, error) {
+	name, address, found := strings.Cut(s, "=")
+	if !found {
+		return Listen{}, fmt.Errorf("--listen %q: must be NAME=ADDRESS, such as http=127.0.0.1:3000", s)
+	}
+	if !validName(name) {
+		return Listen{}, fmt.Errorf("--listen %q: the name %q must be 1 to 40 letters, digits, '-', '_' or '.'", s, name)
+	}
+	a, err := ParseAddress(address)
+	if err != nil {
+		return Listen{}, fmt.Errorf("--listen %s: %w", name, err)
+	}
+	return Listen{Name: name, Address: a}, nil
+}
+
+// validName reports whether name can stand in LISTEN_FDNAMES, where a colon
+// separates, and in a log line.
+func validName(name string) bool {
+	if name == "" || len(name) > 40 {
+		return false
+	}
+	for _, c := range name {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,186 @@
+// Package statedir is the folder in which one supervisor keeps what belongs to
+// its life: the lock, the control socket, the PID file. It holds no data that
+// must survive a reboot.
+package statedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names within the folder.
+const (
+	socketName = "control.sock"
+	lockName   = "lock"
+	pidName    = "supervisor.pid"
+)
+
+// EnvState names the folder in the environment.
+const EnvState = "SIMPLETALK_STATE"
+
+const (
+	local     = "./.supervisor"   // a developer's, beside the sources
+	installed = "/run/simpletalk" // a service's
+)
+
+// Find returns the folder that a command talks to: flag if given, else what
+// [EnvState] says, else ./.supervisor if there is one, else /run/simpletalk.
+func Find(flag string) string {
+	if dir := chosen(flag); dir != "" {
+		return dir
+	}
+	if info, err := os.Stat(local); err == nil && info.IsDir() {
+		return local
+	}
+	return installed
+}
+
+// FindOrMake is Find for a supervisor that starts: without any it makes
+// ./.supervisor. The folder has mode 0700, because whoever reaches the control
+// socket in it commands the supervisor.
+func FindOrMake(flag string) (string, error) {
+	dir := chosen(flag)
+	if dir == "" {
+		dir = local
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("state directory: %w", err)
+	}
+	return dir, nil
+}
+
+func chosen(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	return os.Getenv(EnvState)
+}
+
+// ErrLocked says that another supervisor lives in the folder.
+var ErrLocked = errors.New("another supervisor runs there")
+
+// Dir is the folder while this process is its supervisor.
+type Dir struct {
+	path string
+	lock *os.File
+	root *os.File // the folder itself, for names of any length
+}
+
+// Open locks the folder for this process, before anything in it is touched. If
+// a supervisor lives there already the error wraps [ErrLocked] and names it.
+func Open(path string) (*Dir, error) {
+	root, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	d := &Dir{path: path, lock: lock, root: root}
+	if err := syscall.Flock(d.fd(lock), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		d.close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock state directory %s: %w", path, err)
+		}
+		return nil, fmt.Errorf("%w: %s (pid %s); stop it, or choose another with --state", ErrLocked, path, readPID(path))
+	}
+	return d, nil
+}
+
+// fd is f's descriptor as it is; the file stays owned by f.
+func (d *Dir) fd(f *os.File) (fd int) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	raw.Control(func(s uintptr) { fd = int(s) })
+	return fd
+}
+
+func readPID(path string) string {
+	b, err := os.ReadFile(filepath.Join(path, pidName))
+	if err != nil || strings.TrimSpace(string(b)) == "" {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// WritePID writes this process's id to supervisor.pid, whole or not at all.
+func (d *Dir) WritePID() error {
+	name := filepath.Join(d.path, pidName)
+	temp := name + ".new"
+	if err := os.WriteFile(temp, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write PID file: %w", err)
+	}
+	if err := os.Rename(temp, name); err != nil {
+		return fmt.Errorf("write PID file: %w", err)
+	}
+	return nil
+}
+
+// Listen opens the control socket with mode 0600, in place of one that a dead
+// supervisor left: the lock says that none is alive.
+func (d *Dir) Listen() (net.Listener, error) {
+	if err := os.Remove(filepath.Join(d.path, socketName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	old := unix.Umask(0o177) // the socket has its final mode from the start
+	defer unix.Umask(old)
+	l, err := net.Listen("unix", socketPath(d.fd(d.root)))
+	if err != nil {
+		return nil, fmt.Errorf("control socket in %s: %w", d.path, err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // Close removes it by its name
+	return l, nil
+}
+
+// socketPath names the control socket through a descriptor of its folder: a
+// socket's address holds 107 bytes (unix(7)), a path may have 4095.
+func socketPath(dirFD int) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dirFD, socketName) }
+
+// Close removes the control socket and the PID file and gives the folder up.
+func (d *Dir) Close() error {
+	os.Remove(filepath.Join(d.path, socketName))
+	os.Remove(filepath.Join(d.path, pidName))
+	return d.close()
+}
+
+func (d *Dir) close() error { return errors.Join(d.lock.Close(), d.root.Close()) }
+
+// Dial returns how to reach the supervisor that lives in the folder at path.
+func Dial(path string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		dir, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &net.OpError{Op: "dial", Net: "unix", Err: fmt.Errorf("%s: %w", path, err)}
+		}
+		defer unix.Close(dir)
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "unix", socketPath(dir))
+		if err != nil {
+			return nil, &net.OpError{Op: "dial", Net: "unix", Err: fmt.Errorf("%s: %w", filepath.Join(path, socketName), reason(err))}
+		}
+		return c, nil
+	}
+}
+
+// reason strips err of the descriptor's path, which tells people nothing.
+func reason(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}

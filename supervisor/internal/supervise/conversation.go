@@ -1,0 +1,88 @@
+package supervise
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/simpletalk/simpletalk/proto"
+)
+
+// heard takes a message of g's worker.
+func (in *Instance) heard(g *generation, m proto.Message) {
+	switch m := m.(type) {
+	case proto.Hello:
+		in.greeted(g, m)
+	case proto.Pong:
+		g.unanswered = 0
+	case proto.Stats:
+		g.conns = m.Conns
+	case proto.Publish:
+		in.deliver(g, m.Data)
+	case proto.Drained:
+		in.log.Info("worker drained", "gen", g.number)
+	case proto.Bye:
+		in.log.Debug("worker says bye", "gen", g.number, "reason", m.Reason)
+	case proto.Unknown:
+		in.log.Warn("worker does not know a message", "gen", g.number, "kind", string(m.Name))
+	}
+}
+
+func (in *Instance) greeted(g *generation, hello proto.Hello) {
+	if _, err := proto.Negotiate(proto.Versions(), hello.Versions); err != nil {
+		in.kill(g, err.Error())
+		return
+	}
+	g.joined = true
+	g.about.Version, g.about.Commit = hello.Build.Version, hello.Build.Commit
+}
+
+// ping asks every worker that takes messages whether it still handles them;
+// the serving one is ended when it has not answered for too long.
+func (in *Instance) ping() {
+	if g := in.serving; g != nil && g.unanswered >= hungAfter && g.sealed == "" {
+		in.abort(g)
+	}
+	for _, g := range in.generations() {
+		if g.joined {
+			g.send(proto.Ping{})
+			g.unanswered++
+		}
+	}
+}
+
+// abort ends a hung worker so that it can still say where it hangs.
+func (in *Instance) abort(g *generation) {
+	g.sealed = fmt.Sprintf("hung: no answer to %d pings", g.unanswered)
+	in.log.Error("worker hangs", "gen", g.number, "unanswered", g.unanswered)
+	g.process.Signal(syscall.SIGABRT)
+	g.timer = time.AfterFunc(abortGrace, func() { in.post(func() { in.kill(g, g.sealed) }) })
+}
+
+// companions are the workers that serve members at this moment.
+func (in *Instance) companions() []*generation {
+	var all []*generation
+	for _, g := range in.generations() {
+		if g.joined && g != in.candidate && !g.served.IsZero() {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+// tellPeers tells every serving worker how many others there are.
+func (in *Instance) tellPeers() {
+	all := in.companions()
+	for _, g := range all {
+		g.send(proto.Peers{N: len(all) - 1})
+	}
+}
+
+// deliver hands what from published to its companions.
+func (in *Instance) deliver(from *generation, data []byte) {
+	for _, g := range in.companions() {
+		if g != from {
+			g.send(proto.Deliver{Data: data})
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package supervise
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+)
+
+// kept is how many deploys a book remembers.
+const kept = 50
+
+// Book keeps the latest deploys with their timelines. It may be used
+// concurrently.
+type Book struct {
+	mu      sync.Mutex
+	deploys []*deploy // oldest first
+}
+
+// deploy is one reload under way or ended. The book's mutex guards it.
+type deploy struct {
+	record  control.Deploy
+	steps   []control.Step
+	changed chan struct{} // closed and replaced at every step
+	earlier []*deploy     // requests that wait for this one's verdict
+}
+
+// open enters a new deploy of program.
+func (b *Book) open(program string) *deploy {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := &deploy{
+		record:  control.Deploy{ID: newID(), Program: program, Verdict: control.Pending, At: time.Now()},
+		changed: make(chan struct{}),
+	}
+	b.deploys = append(b.deploys, d)
+	if extra := len(b.deploys) - kept; extra > 0 {
+		b.deploys = slices.Delete(b.deploys, 0, extra)
+	}
+	b.add(d, "requested", "")
+	return d
+}
+
+// newID returns an id that no other deploy has, of this supervisor or another.
+func newID() string {
+	id := make([]byte, 6)
+	rand.Read(id) // never fails: crypto/rand
+	return hex.EncodeToString(id)
+}
+
+// step adds to d's timeline and to those of the requests that wait for it. A
+// nil d is nobody's deploy.
+func (b *Book) step(d *deploy, name, detail string) {
+	if d == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(d, name, detail)
+}
+
+// swapped notes that d's build serves now.
+func (b *Book) swapped(d *deploy) {
+	if d == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, each := range append(d.earlier, d) {
+		each.record.SwappedMS = time.Since(each.record.At).Milliseconds()
+	}
+	b.add(d, "swapped", fmt.Sprintf("in %d ms", d.record.SwappedMS))
+}
+
+// supersede makes old wait for d's verdict.
+func (b *Book) supersede(old, d *deploy) {
+	if old == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(old, "superseded", "by a later request, "+d.record.ID)
+	d.earlier = append(append(d.earlier, old.earlier...), old)
+	old.earlier = nil
+}
+
+// conclude gives d, and the requests that wait for it, their verdict.
+func (b *Book) conclude(d *deploy, v control.Verdict, reason string) {
+	if d == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, each := range append(d.earlier, d) {
+		each.record.Verdict, each.record.Reason = v, reason
+	}
+	b.add(d, string(v), reason)
+	d.earlier = nil
+}
+
+// add is step with the mutex held.
+func (b *Book) add(d *deploy, name, detail string) {
+	for _, each := range append(slices.Clone(d.earlier), d) {
+		record := each.record
+		each.steps = append(each.steps, control.Step{At: time.Now(), Step: name, Detail: detail, Deploy: &record})
+		close(each.changed)
+		each.changed = make(chan struct{})
+	}
+}
+
+// Deploys returns the latest deploys, oldest first.
+func (b *Book) Deploys() []control.Deploy {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	records := make([]control.Deploy, len(b.deploys))
+	for i, d := range b.deploys {
+		records[i] = d.record
+	}
+	return records
+}
+
+// Follow calls each with every step of deploy id, from its first to its
+// verdict, as they happen. It returns [control.ErrNoDeploy] if there is no
+// such deploy, each's error, or that of ctx.
+func (b *Book) Follow(ctx context.Context, id string, each func(control.Step) error) error {
+	for told := 0; ; {
+		steps, changed, err := b.since(id, told)
+		if err != nil {
+			return err
+		}
+		for _, s := range steps {
+			if err := each(s); err != nil {
+				return err
+			}
+			if s.Deploy.Verdict != control.Pending {
+				return nil
+			}
+		}
+		told += len(steps)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *Book) since(id string, told int) ([]control.Step, <-chan struct{}, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.deploys, func(d *deploy) bool { return d.record.ID == id })
+	if i < 0 {
+		return nil, nil, fmt.Errorf("%w: %s", control.ErrNoDeploy, id)
+	}
+	d := b.deploys[i]
+	return slices.Clone(d.steps[told:]), d.changed, nil
+}

@@ -1,0 +1,62 @@
+package supervise
+
+import (
+	"strings"
+	"time"
+
+	"github.com/simpletalk/simpletalk/proto"
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+)
+
+// generation is one start of an instance. The instance's loop owns it.
+type generation struct {
+	number  int
+	build   Build         // nil until pinned
+	about   control.Build // of build, and of what the worker told
+	process Process       // nil until launched
+	joined  bool          // it said hello: it takes messages; else signals
+	sealed  string        // why the supervisor ended it, "" if it did not
+
+	started  time.Time
+	served   time.Time // when it was promoted
+	deadline time.Time // when it is killed, once it leaves
+	conns    int
+
+	unanswered int // pings since its last pong
+
+	timer *time.Timer // of the ready or the drain deadline
+}
+
+// send tells the worker something if it takes messages.
+func (g *generation) send(m proto.Message) {
+	if g.process != nil && g.joined {
+		g.process.Send(m) // a full queue is a hung worker: its missing pongs tell
+	}
+}
+
+// uptime is how long g has served, 0 if it never did.
+func (g *generation) uptime() time.Duration {
+	if g.served.IsZero() {
+		return 0
+	}
+	return time.Since(g.served)
+}
+
+// disarm stops g's deadline.
+func (g *generation) disarm() {
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+}
+
+// ending says why g ended: how, and the last that it wrote.
+func (g *generation) ending(how string) string {
+	if g.process == nil {
+		return how
+	}
+	lines := g.process.LastOutput()
+	if len(lines) == 0 {
+		return how + " (it wrote nothing)"
+	}
+	return how + "; its last output: " + strings.Join(lines, " | ")
+}

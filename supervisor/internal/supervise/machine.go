@@ -1,0 +1,223 @@
+package supervise
+
+import "fmt"
+
+// State is what an instance is doing, as `supervisor status` names it.
+type State int
+
+// States of an instance.
+const (
+	Stopped  State = iota // nothing runs, nothing is meant to
+	Starting              // a candidate is getting ready; nobody serves
+	Running               // a worker serves
+	Swapping              // a worker serves, a candidate is getting ready
+	Backoff               // nobody serves; the next start waits
+	Stopping              // everything is on its way out
+)
+
+// States lists every state.
+var States = []State{Stopped, Starting, Running, Swapping, Backoff, Stopping}
+
+func (s State) String() string {
+	switch s {
+	case Stopped:
+		return "stopped"
+	case Starting:
+		return "starting"
+	case Running:
+		return "running"
+	case Swapping:
+		return "swapping"
+	case Backoff:
+		return "backoff"
+	case Stopping:
+		return "stopping"
+	default:
+		return fmt.Sprintf("State(%d)", int(s))
+	}
+}
+
+// Event is something that happened to an instance.
+type Event int
+
+// Events of an instance.
+const (
+	Start   Event = iota // it is meant to run
+	Reload               // an operator wants another build
+	Ready                // the candidate serves
+	Failed               // the candidate could not be started, ended or was too late
+	Crashed              // the serving worker ended
+	Retry                // the backoff is over
+	Stop                 // it is meant to end
+	Empty                // no process of it is left
+)
+
+// Events lists every event.
+var Events = []Event{Start, Reload, Ready, Failed, Crashed, Retry, Stop, Empty}
+
+func (e Event) String() string {
+	switch e {
+	case Start:
+		return "start"
+	case Reload:
+		return "reload"
+	case Ready:
+		return "ready"
+	case Failed:
+		return "failed"
+	case Crashed:
+		return "crashed"
+	case Retry:
+		return "retry"
+	case Stop:
+		return "stop"
+	case Empty:
+		return "empty"
+	default:
+		return fmt.Sprintf("Event(%d)", int(e))
+	}
+}
+
+// Action is something the loop has to do.
+type Action int
+
+// Actions, done in the order returned.
+const (
+	Spawn     Action = iota // pin what the configuration names and start it as the candidate
+	Respawn                 // start the last good build again as the candidate
+	Promote                 // the candidate serves now
+	Drain                   // the serving worker, if any, drains and ends
+	Kill                    // the candidate ends at once
+	Arm                     // start the backoff
+	Disarm                  // forget the backoff
+	Accept                  // the deploy under way, if any, is accepted
+	Reject                  // the deploy under way, if any, is rejected
+	Supersede               // the deploy under way, if any, waits for its successor's verdict
+)
+
+// Actions lists every action.
+var Actions = []Action{Spawn, Respawn, Promote, Drain, Kill, Arm, Disarm, Accept, Reject, Supersede}
+
+func (a Action) String() string {
+	switch a {
+	case Spawn:
+		return "spawn"
+	case Respawn:
+		return "respawn"
+	case Promote:
+		return "promote"
+	case Drain:
+		return "drain"
+	case Kill:
+		return "kill"
+	case Arm:
+		return "arm"
+	case Disarm:
+		return "disarm"
+	case Accept:
+		return "accept"
+	case Reject:
+		return "reject"
+	case Supersede:
+		return "supersede"
+	default:
+		return fmt.Sprintf("Action(%d)", int(a))
+	}
+}
+
+// next is what an instance does when event e happens in state s: the picture
+// in doc.go. It is pure. A pair that is not named changes nothing.
+func next(s State, e Event) (State, []Action) {
+	switch s {
+	case Stopped:
+		return whenStopped(e)
+	case Starting:
+		return whenStarting(e)
+	case Running:
+		return whenRunning(e)
+	case Swapping:
+		return whenSwapping(e)
+	case Backoff:
+		return whenBackoff(e)
+	default:
+		return whenStopping(e)
+	}
+}
+
+func whenStopped(e Event) (State, []Action) {
+	switch e {
+	case Start, Reload:
+		return Starting, []Action{Spawn}
+	default:
+		return Stopped, nil
+	}
+}
+
+func whenStarting(e Event) (State, []Action) {
+	switch e {
+	case Ready:
+		return Running, []Action{Promote, Accept}
+	case Failed:
+		return Backoff, []Action{Reject, Arm}
+	case Reload:
+		return Starting, []Action{Kill, Supersede, Spawn}
+	case Stop:
+		return Stopping, []Action{Kill, Reject}
+	default:
+		return Starting, nil
+	}
+}
+
+func whenRunning(e Event) (State, []Action) {
+	switch e {
+	case Reload:
+		return Swapping, []Action{Spawn}
+	case Crashed:
+		return Backoff, []Action{Arm} // the first time the backoff is zero
+	case Stop:
+		return Stopping, []Action{Drain}
+	default:
+		return Running, nil
+	}
+}
+
+func whenSwapping(e Event) (State, []Action) {
+	switch e {
+	case Ready:
+		return Running, []Action{Drain, Promote, Accept}
+	case Failed:
+		return Running, []Action{Reject}
+	case Crashed:
+		return Starting, nil // the candidate is on its way already
+	case Reload:
+		return Swapping, []Action{Kill, Supersede, Spawn}
+	case Stop:
+		return Stopping, []Action{Kill, Reject, Drain}
+	default:
+		return Swapping, nil
+	}
+}
+
+func whenBackoff(e Event) (State, []Action) {
+	switch e {
+	case Retry:
+		return Starting, []Action{Respawn}
+	case Start, Reload:
+		return Starting, []Action{Disarm, Spawn}
+	case Stop:
+		return Stopping, []Action{Disarm}
+	default:
+		return Backoff, nil
+	}
+}
+
+func whenStopping(e Event) (State, []Action) {
+	switch e {
+	case Empty:
+		return Stopped, nil
+	case Reload:
+		return Stopping, []Action{Reject}
+	default:
+		return Stopping, nil
+	}
+}

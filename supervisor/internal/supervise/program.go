@@ -1,0 +1,76 @@
+package supervise
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
+	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
+)
+
+// Program is the [Launcher] of real processes.
+type Program struct {
+	Name    string
+	Path    string   // of the executable, absolute; pinned anew at every reload
+	Args    []string // argv, beginning with the program's name
+	Sockets []worker.Socket
+	Output  io.Writer // takes the workers' lines, one a Write, and must not block
+}
+
+// Pin implements [Launcher].
+func (p *Program) Pin() (Build, error) {
+	b, err := worker.Pin(p.Path)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := b.SHA256()
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	return &executable{b, sum}, nil
+}
+
+// Launch implements [Launcher]. The environment is the supervisor's own.
+func (p *Program) Launch(b Build, gen int, notify func(worker.Event)) (Process, error) {
+	tail := new(logs.Tail)
+	prefix := fmt.Sprintf("%s[%d] ", p.Name, gen)
+	process, err := worker.Start(worker.Spec{
+		Build:      b.(*executable).Build,
+		Args:       p.Args,
+		Env:        worker.Inherit(os.Environ()),
+		Sockets:    p.Sockets,
+		Generation: gen,
+		Stdout:     logs.NewStream(prefix, p.Output, tail),
+		Stderr:     logs.NewStream(prefix, p.Output, tail),
+	}, notify)
+	if err != nil {
+		return nil, err
+	}
+	return &running{process, tail}, nil
+}
+
+// executable is a pinned build with its checksum.
+type executable struct {
+	*worker.Build
+	sha256 string
+}
+
+// Describe implements [Build].
+func (e *executable) Describe() control.Build {
+	return control.Build{Path: e.Path, SHA256: e.sha256}
+}
+
+// running is a process with the last of what it wrote.
+type running struct {
+	*worker.Process
+	tail *logs.Tail
+}
+
+// lastLines is how many lines a verdict's reason carries.
+const lastLines = 5
+
+// LastOutput implements [Process].
+func (r *running) LastOutput() []string { return r.tail.Last(lastLines) }

@@ -1,0 +1,52 @@
+package supervise
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+)
+
+// Status tells what the instance does at this moment. RSSBytes is left for the
+// caller: reading it is I/O. Its errors are [ErrStopping] and ctx's.
+func (in *Instance) Status(ctx context.Context) (control.Instance, error) {
+	answer := make(chan control.Instance, 1)
+	if !in.post(func() { answer <- in.status() }) {
+		return control.Instance{}, ErrStopping
+	}
+	select {
+	case s := <-answer:
+		return s, nil
+	case <-in.ended:
+		return control.Instance{}, ErrStopping
+	case <-ctx.Done():
+		return control.Instance{}, ctx.Err()
+	}
+}
+
+func (in *Instance) status() control.Instance {
+	s := control.Instance{
+		Index: in.cfg.Index, State: in.state.String(),
+		Restarts: in.restarts, LastExit: in.lastExit,
+		Draining: []control.Draining{},
+	}
+	if g := cmp.Or(in.serving, in.candidate); g != nil {
+		s.Gen, s.PID, s.Build, s.StartedAt, s.Conns = g.number, pid(g), g.about, stamp(g.started), g.conns
+	}
+	for g := range in.leaving {
+		s.Draining = append(s.Draining, control.Draining{Gen: g.number, PID: pid(g), Conns: g.conns, Deadline: g.deadline})
+	}
+	slices.SortFunc(s.Draining, func(a, b control.Draining) int { return a.Gen - b.Gen })
+	return s
+}
+
+func pid(g *generation) int {
+	if g.process == nil {
+		return 0
+	}
+	return g.process.PID()
+}
+
+func stamp(t time.Time) *time.Time { return &t }

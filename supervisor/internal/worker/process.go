@@ -1,0 +1,279 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simpletalk/simpletalk/proto"
+)
+
+const (
+	// outputPipe is the size asked for the pipes of a worker's output, so that
+	// a burst does not block it (F_SETPIPE_SZ, fcntl(2)).
+	outputPipe = 1 << 20
+
+	// outputGrace is how long a dead worker's output is still waited for: a
+	// process that left its group may hold the pipe for ever.
+	outputGrace = time.Second
+)
+
+// Socket is a listening socket to be given to a worker. FD stays the caller's.
+type Socket struct {
+	Name string
+	FD   int
+}
+
+// Spec says what to start.
+type Spec struct {
+	Build      *Build
+	Args       []string // argv, beginning with the program's name
+	Env        []string // without the variables of the contract
+	Dir        string   // working directory, "" for the supervisor's
+	Sockets    []Socket
+	Generation int
+
+	// Stdout and Stderr receive the output as it comes. They must not block.
+	// Each is closed when the last of it has arrived.
+	Stdout, Stderr io.WriteCloser
+}
+
+// Event is something a worker said or did: [Ready], [Message], [Broken] or [Exited].
+type Event interface{ event() }
+
+// Ready says that the worker serves, by either way of saying it.
+type Ready struct{}
+
+// Message is a message of the control socket, other than ready.
+type Message struct{ proto.Message }
+
+// Broken says that the worker broke the rules of the control socket.
+type Broken struct{ Err error }
+
+// Exited says that the worker has ended, that nothing of its process group is
+// left and that its output has been read. It is the last event.
+type Exited struct{ Exit }
+
+func (Ready) event()   {}
+func (Message) event() {}
+func (Broken) event()  {}
+func (Exited) event()  {}
+
+// Process is a running worker. Its methods may be called concurrently.
+type Process struct {
+	pid    int
+	peer   *proto.Peer
+	notify func(Event)
+
+	mu   sync.Mutex
+	dead bool // reaped: the pid may be another process by now
+}
+
+// Start starts a worker in a process group of its own. notify is called with
+// every event, from several goroutines, until [Exited]; it must not block.
+func Start(spec Spec, notify func(Event)) (*Process, error) {
+	k, err := openKit()
+	if err != nil {
+		return nil, err
+	}
+	pid, err := k.fork(spec)
+	k.closeTheirs()
+	if err != nil {
+		k.closeOurs()
+		return nil, fmt.Errorf("start %s: %w", spec.Build.Path, err)
+	}
+	p := &Process{pid: pid, peer: proto.NewPeer(k.control), notify: notify}
+	p.Send(proto.Hello{Versions: proto.Versions(), Generation: spec.Generation})
+	go p.attend(k, spec)
+	return p, nil
+}
+
+// kit is what is made for one start: the supervisor's ends and the worker's.
+type kit struct {
+	control        *proto.Conn
+	notify         *notifySocket
+	stdout, stderr *os.File // read ends
+
+	null, outW, errW, controlW int // the worker's
+}
+
+func openKit() (k *kit, err error) {
+	k = &kit{null: -1, outW: -1, errW: -1, controlW: -1}
+	defer func() {
+		if err != nil {
+			k.closeTheirs()
+			k.closeOurs()
+		}
+	}()
+	if k.null, err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return k, fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	if k.stdout, k.outW, err = openPipe("stdout"); err != nil {
+		return k, err
+	}
+	if k.stderr, k.errW, err = openPipe("stderr"); err != nil {
+		return k, err
+	}
+	if k.control, k.controlW, err = proto.Pair(); err != nil {
+		return k, err
+	}
+	k.notify, err = listenNotify()
+	return k, err
+}
+
+// openPipe returns a pipe whose read end is for our poller and whose write end
+// blocks, as programs expect of their output.
+func openPipe(name string) (r *os.File, w int, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, -1, fmt.Errorf("open pipe for %s: %w", name, err)
+	}
+	unix.SetNonblock(fds[0], true)
+	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, outputPipe) // over the user's limit it stays 64 KiB
+	return os.NewFile(uintptr(fds[0]), name), fds[1], nil
+}
+
+func (k *kit) closeTheirs() {
+	for _, fd := range []int{k.null, k.outW, k.errW, k.controlW} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+func (k *kit) closeOurs() {
+	for _, f := range []*os.File{k.stdout, k.stderr} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if k.control != nil {
+		k.control.Close()
+	}
+	if k.notify != nil {
+		k.notify.close()
+	}
+}
+
+// fork starts the process; see [ExecIfAsked] for what runs first in it. Raw
+// descriptors go to syscall.ForkExec, because os/exec would make the shared
+// listening sockets blocking.
+func (k *kit) fork(spec Spec) (pid int, err error) {
+	files := []uintptr{uintptr(k.null), uintptr(k.outW), uintptr(k.errW)}
+	for _, s := range spec.Sockets {
+		files = append(files, uintptr(s.FD))
+	}
+	control := len(files)
+	files = append(files, uintptr(k.controlW))
+	build := "-"
+	if spec.Build.Pinned() {
+		build = strconv.Itoa(len(files))
+		fd, err := rawFD(spec.Build.file)
+		if err != nil {
+			return 0, err
+		}
+		files = append(files, fd)
+	}
+	argv := slices.Concat([]string{execName, build, spec.Build.Path}, spec.Args)
+	return syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{
+		Dir:   spec.Dir,
+		Env:   slices.Concat(spec.Env, contract(spec.Sockets, control, k.notify.name)),
+		Files: files,
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+}
+
+func rawFD(f *os.File) (fd uintptr, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	err = raw.Control(func(s uintptr) { fd = s })
+	return fd, err
+}
+
+// PID is the worker's process id.
+func (p *Process) PID() int { return p.pid }
+
+// Send queues a message for the worker; see [proto.Peer.Send].
+func (p *Process) Send(m proto.Message) error { return p.peer.Send(m) }
+
+// Signal sends sig to the worker's process group. After its end it does
+// nothing.
+func (p *Process) Signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead {
+		return nil
+	}
+	return unix.Kill(-p.pid, sig)
+}
+
+// attend serves the worker's sockets and pipes until it has ended and tells
+// every event.
+func (p *Process) attend(k *kit, spec Spec) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var talk, output sync.WaitGroup
+	talk.Go(func() { p.converse(ctx) })
+	talk.Go(func() { k.notify.receive(func() { p.notify(Ready{}) }) })
+	output.Go(func() { drainOutput(spec.Stdout, k.stdout) })
+	output.Go(func() { drainOutput(spec.Stderr, k.stderr) })
+
+	exit := p.reap()
+	late := time.AfterFunc(outputGrace, func() { k.stdout.Close(); k.stderr.Close() })
+	output.Wait()
+	late.Stop()
+	cancel()
+	k.notify.close()
+	talk.Wait()
+	k.stdout.Close()
+	k.stderr.Close()
+	p.notify(Exited{exit})
+}
+
+// converse hands on what the worker says. After its EOF the process is about
+// to end or never spoke; either way only its end counts.
+func (p *Process) converse(ctx context.Context) {
+	err := p.peer.Run(ctx, func(m proto.Message) {
+		if _, ready := m.(proto.Ready); ready {
+			p.notify(Ready{})
+			return
+		}
+		p.notify(Message{m})
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.notify(Broken{err})
+	}
+}
+
+func drainOutput(to io.WriteCloser, from io.Reader) {
+	io.Copy(to, from) // ends with the last writer, or when the pipe is closed
+	to.Close()
+}
+
+// reap waits for the worker's end, ends what it left in its group while its
+// pid is still reserved, and takes its exit status.
+func (p *Process) reap() Exit {
+	for unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	unix.Kill(-p.pid, unix.SIGKILL)
+	var ws syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(p.pid, &ws, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	p.dead = true
+	return exitOf(ws)
+}

@@ -1,0 +1,118 @@
+//go:build linux
+
+// Command supervisor keeps a program's sockets open while its workers come and
+// go. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
+)
+
+// Exit codes, a contract with CI.
+const (
+	exitFine        = 0
+	exitError       = 1
+	exitUsage       = 2 // flags or configuration
+	exitRejected    = 3 // the new build never served
+	exitReturned    = 4 // it served and was taken back
+	exitUnreachable = 5 // no supervisor answers
+)
+
+func main() {
+	worker.ExecIfAsked()
+	os.Exit(run())
+}
+
+func run() int {
+	root := newRoot()
+	err := root.ExecuteContext(context.Background())
+	code := exitCode(err)
+	if message := lastWord(err); message != "" {
+		fmt.Fprintln(os.Stderr, "supervisor:", message)
+		tellLauncher(message)
+	}
+	return code
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "supervisor",
+		Short: "Keep a server's sockets open while its processes come and go",
+		Long: `supervisor owns the listening sockets of a program, starts its worker, swaps in
+a new build on SIGHUP while the old one still serves, and brings crashed
+workers back.`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	var state string
+	root.PersistentFlags().StringVar(&state, "state", "", "state `DIR` (default $SIMPLETALK_STATE, ./.supervisor or /run/simpletalk)")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
+	})
+	root.AddCommand(newRun(&state), newStatus(&state), newReload(&state), newVersion())
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	wrapArgs(root)
+	return root
+}
+
+// wrapArgs makes a wrong argument a usage error.
+func wrapArgs(c *cobra.Command) {
+	check := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// usageError is a mistake in what the operator wrote.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error) error { return usageError{err} }
+
+// verdictError is the verdict of a deploy that was not accepted. It has been
+// told already.
+type verdictError struct{ deploy control.Deploy }
+
+func (e verdictError) Error() string { return string(e.deploy.Verdict) + ": " + e.deploy.Reason }
+
+func exitCode(err error) int {
+	var u usageError
+	var v verdictError
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.As(err, &u):
+		return exitUsage
+	case errors.As(err, &v):
+		return exitRejected
+	case errors.Is(err, control.ErrUnreachable):
+		return exitUnreachable
+	default:
+		return exitError
+	}
+}
+
+// lastWord is what is still to be said about err.
+func lastWord(err error) string {
+	var v verdictError
+	if err == nil || errors.As(err, &v) {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,65 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// attend acts on signals until done: SIGHUP deploys, SIGTERM and SIGINT stop,
+// a second one of those stops at once.
+func (d *daemon) attend(done <-chan struct{}, stop func()) {
+	received := make(chan os.Signal, 16)
+	signal.Notify(received, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(received)
+	terminal := hasTerminal()
+	end := func(sig os.Signal) {
+		d.log.Info("stopping", "signal", sig.String())
+		stop()
+	}
+	for {
+		select {
+		case <-done:
+			return
+		case sig := <-received:
+			if sig == syscall.SIGHUP && deploysOnHangup(terminal, hasTerminal) {
+				d.hangup()
+				continue
+			}
+			end(sig)
+			end = func(sig os.Signal) {
+				d.log.Info("stopping at once", "signal", sig.String())
+				d.instance.Kill()
+			}
+		}
+	}
+}
+
+func (d *daemon) hangup() {
+	id, err := d.instance.Reload()
+	if err != nil {
+		d.log.Error("reload refused", "err", err)
+		return
+	}
+	d.log.Info("reload requested", "deploy", id, "by", "SIGHUP")
+}
+
+// deploysOnHangup tells a request to deploy from the end of the terminal: a
+// supervisor that was started without a controlling terminal gets SIGHUP for
+// one reason only; with one, the terminal is gone if it cannot be opened.
+func deploysOnHangup(startedWithTerminal bool, hasTerminal func() bool) bool {
+	return !startedWithTerminal || hasTerminal()
+}
+
+// hasTerminal reports whether this process has a controlling terminal
+// (tty(4)).
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
