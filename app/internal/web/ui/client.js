@@ -1,0 +1,454 @@
+// The client: it turns what the person does and what the server says into
+// changes of the store, and keeps the connection. It knows no DOM; everything
+// outside comes in, so that tests run it against a fake server and clock.
+import * as connection from './model/connection.js';
+import * as timeline from './model/timeline.js';
+import * as outbox from './model/outbox.js';
+import * as presence from './model/presence.js';
+import * as unread from './model/unread.js';
+import * as wire from './model/wire.js';
+import { backNotice, loudAt, nextChange, NOTICE_MS } from './model/banner.js';
+import { cursor, cursors, wanted } from './model/cursors.js';
+import { dayOf } from './model/dates.js';
+import { isRoomName } from './model/roomname.js';
+import { clean, length } from './model/text.js';
+
+const CHECK_SESSION_AFTER = 2; // failed attempts: perhaps it is the session that ended
+const KEEP_MESSAGES = 200; // of a room that is no longer on the screen
+const SAVE_READS_MS = 1_000;
+const REJOIN_MS = 500;
+
+export function createClient({ store, api, openSocket, storage, tabs, clock, random, nonce }) {
+  let socket = null;
+  let opened = new Set(); // rooms that the server has been told of on this connection
+  let resume = null; // {waiting, heads, loud}: rooms that a reconnect has yet to catch up
+  let timer = null;
+  let readsSavedAt = 0;
+  const saved = {}; // what storage holds, by identity
+
+  // ---- the connection
+
+  function happen(event) {
+    const before = store.state.conn;
+    const [conn, actions] = connection.next(before, event, clock.now(), random);
+    if (conn !== before) {
+      store.set({ conn });
+      if (before.name === 'live' && conn.name !== 'live') lose();
+    }
+    for (const action of actions) perform(action, conn);
+    if (conn.name === 'stopped' && conn.why === 'session' && store.state.me) store.set({ me: null });
+    settle();
+  }
+
+  function perform(action, conn) {
+    switch (action) {
+      case 'connect':
+        closeSocket();
+        connect(conn);
+        break;
+      case 'close':
+        closeSocket();
+        break;
+      case 'probe':
+        socket?.send(wire.ping());
+        break;
+    }
+  }
+
+  async function connect(conn) {
+    if (!store.state.me || conn.attempt >= CHECK_SESSION_AFTER) {
+      try {
+        const [me] = await Promise.all([api.session(), store.state.epoch ? null : refreshRooms()]);
+        if (store.state.conn !== conn) return;
+        become(me);
+      } catch (error) {
+        if (store.state.conn === conn) happen(error.status === 401 ? { type: 'unauthorized' } : { type: 'closed', code: 1006 });
+        return;
+      }
+    }
+    socket = openSocket({
+      onOpen() {
+        const rooms = cursors(store.state);
+        opened = new Set(Object.keys(rooms));
+        socket.send(wire.hello(store.state.epoch, rooms));
+      },
+      onFrame: receive,
+      onClose(code) {
+        closeSocket();
+        happen({ type: 'closed', code });
+      },
+    });
+  }
+
+  function closeSocket() {
+    socket?.close();
+    socket = null;
+    opened = new Set();
+  }
+
+  // lose keeps everything on the screen; only what was in flight has to be
+  // asked for again.
+  function lose() {
+    const { timelines } = store.state;
+    store.set({
+      asking: {},
+      outbox: outbox.disconnected(store.state.outbox),
+      timelines: Object.fromEntries(Object.entries(timelines).map(([room, held]) => [room, { ...held, live: false }])),
+    });
+  }
+
+  function become(me) {
+    if (store.state.me?.id === me.id && store.state.me.name === me.name) return;
+    store.set({ me, outbox: outbox.claim(store.state.outbox, me.id) });
+  }
+
+  // ---- what the server says
+
+  function receive(frame) {
+    happen({ type: 'heard' });
+    const lines = wire.parse(frame);
+    for (let i = 0; i < lines.length; i++) {
+      if (lines[i].t !== 'ev') {
+        take(lines[i]);
+        continue;
+      }
+      const from = i;
+      while (lines[i + 1]?.t === 'ev' && lines[i + 1].room === lines[from].room) i++;
+      deliver(lines[from].room, lines.slice(from, i + 1));
+    }
+    settle();
+  }
+
+  function take(line) {
+    switch (line.t) {
+      case 'welcome':
+        welcome(line);
+        break;
+      case 'live':
+        if (!opened.has(line.room)) break;
+        setTimeline(line.room, timeline.live(timelineOf(line.room), line.seq));
+        caughtUp(line.room);
+        break;
+      case 'reset':
+        if (opened.has(line.room)) setTimeline(line.room, timeline.reset(timelineOf(line.room), line));
+        break;
+      case 'ack':
+        store.set({ outbox: outbox.acked(store.state.outbox, line, timelineOf(line.room).head) });
+        break;
+      case 'nak':
+        refused(line);
+        break;
+      case 'page':
+        page(line);
+        break;
+      case 'pres': {
+        if (!opened.has(line.room)) break;
+        const { people } = store.state;
+        store.set({ people: { ...people, [line.room]: presence.apply(people[line.room] ?? presence.nobody, line) } });
+        break;
+      }
+      case 'err':
+        notice('problem', line.msg);
+        break;
+      case 'bye':
+        happen({ type: 'bye', afterMs: line.after_ms });
+        break;
+      case 'ping':
+        socket?.send(wire.pong());
+        break;
+    }
+  }
+
+  function welcome({ epoch, user, ping_ms: pingMs }) {
+    const { conn, epoch: before, timelines } = store.state;
+    const heads = Object.fromEntries([...opened].filter((room) => timelines[room]?.head >= 0).map((room) => [room, timelines[room].head]));
+    resume = before === '' ? null : { waiting: new Set(opened), heads, loud: clock.now() >= loudAt(conn) };
+    become(user);
+    if (epoch !== before) adoptEpoch(epoch);
+    happen({ type: 'welcome', pingMs });
+  }
+
+  // adoptEpoch takes the read marks of this log; those of another mean nothing.
+  function adoptEpoch(epoch) {
+    const stored = storage.get('reads', {});
+    store.set({ epoch, reads: stored.epoch === epoch ? unread.merge({}, stored.seqs ?? {}) : {} });
+    const { current, reads } = store.state;
+    store.set({ divider: reads[current] ?? null });
+  }
+
+  function caughtUp(room) {
+    if (!resume?.waiting.delete(room) || resume.waiting.size > 0) return;
+    const { heads, loud } = resume;
+    resume = null;
+    if (!loud) return;
+    const missed = Object.entries(heads).reduce((sum, [r, head]) => sum + Math.max(0, timelineOf(r).head - head), 0);
+    store.set({ notice: backNotice(missed, clock.now()) });
+  }
+
+  function deliver(room, events) {
+    if (!opened.has(room)) return;
+    const { me } = store.state;
+    const held = timeline.add(timelineOf(room), events);
+    setTimeline(room, held);
+    store.set({
+      outbox: outbox.arrived(store.state.outbox, room, me?.id, events, held.head),
+    });
+  }
+
+  function refused(line) {
+    if (line.code === 'not_joined') {
+      opened.delete(line.room);
+      line = { ...line, retry_ms: REJOIN_MS };
+    }
+    store.set({ outbox: outbox.refused(store.state.outbox, line, clock.now()) });
+  }
+
+  function page(line) {
+    const { [line.room]: asked, ...asking } = store.state.asking;
+    if (!asked) return;
+    store.set({ asking });
+    const held = timeline.page(timelineOf(line.room), asked, line);
+    setTimeline(line.room, held);
+    store.set({ outbox: outbox.arrived(store.state.outbox, line.room, store.state.me?.id, line.events ?? [], held.head) });
+  }
+
+  const timelineOf = (room) => store.state.timelines[room] ?? timeline.unopened;
+
+  function setTimeline(room, held) {
+    const { timelines } = store.state;
+    if (timelines[room] !== held) store.set({ timelines: { ...timelines, [room]: held } });
+  }
+
+  function notice(kind, text) {
+    store.set({ notice: { kind, text, until: clock.now() + NOTICE_MS } });
+  }
+
+  // ---- after every change: what follows from it
+
+  function settle() {
+    const now = clock.now();
+    store.set({ now, ...unread.settle(store.state) });
+    if (store.state.conn.name === 'live') {
+      followRooms();
+      askForMissing();
+      sendDue(now);
+    }
+    save(now);
+    schedule(now);
+  }
+
+  function followRooms() {
+    const rooms = new Set(wanted(store.state));
+    for (const room of opened) {
+      if (rooms.has(room)) continue;
+      opened.delete(room);
+      socket.send(wire.leave(room));
+    }
+    for (const room of rooms) {
+      if (opened.has(room)) continue;
+      opened.add(room);
+      socket.send(wire.join(room, cursor(store.state, room)));
+    }
+  }
+
+  function askForMissing() {
+    for (const [room, held] of Object.entries(store.state.timelines)) {
+      if (held.missing && opened.has(room)) ask(room, 'after', wire.getAfter(room, held.head));
+    }
+  }
+
+  function ask(room, direction, line) {
+    const { asking } = store.state;
+    if (asking[room]) return;
+    store.set({ asking: { ...asking, [room]: direction } });
+    socket.send(line);
+  }
+
+  function sendDue(now) {
+    for (const entry of outbox.due(store.state.outbox, store.state.me.id, now)) {
+      store.set({ outbox: outbox.sent(store.state.outbox, entry.nonce, now) });
+      socket.send(wire.post(entry));
+    }
+  }
+
+  function save(now) {
+    const { outbox: entries, drafts, joined, reads } = store.state;
+    if (saved.outbox !== entries) tabs.save(outbox.unconfirmed(entries));
+    if (saved.drafts !== drafts) storage.set('drafts', drafts);
+    if (saved.joined !== joined) storage.set('rooms', joined);
+    Object.assign(saved, { outbox: entries, drafts, joined });
+    if (saved.reads !== reads && now >= readsSavedAt + SAVE_READS_MS) saveReads(now);
+  }
+
+  function saveReads(now) {
+    const { epoch, reads } = store.state;
+    if (!epoch) return;
+    const stored = storage.get('reads', {});
+    const others = stored.epoch === epoch ? stored.seqs ?? {} : {};
+    storage.set('reads', { epoch, seqs: unread.merge(reads, others) });
+    saved.reads = reads;
+    readsSavedAt = now;
+  }
+
+  // schedule sets the one timer of this page to the next moment at which
+  // something changes by itself.
+  function schedule(now) {
+    const { conn, outbox: entries, me, notice: word, reads, epoch } = store.state;
+    const at = Math.min(
+      connection.deadline(conn),
+      nextChange(conn, word, now),
+      conn.name === 'live' && me ? outbox.nextDue(entries, me.id) : Infinity,
+      epoch && saved.reads !== reads ? readsSavedAt + SAVE_READS_MS : Infinity,
+      dayOf(now)[1],
+    );
+    clock.clear(timer);
+    timer = clock.after(Math.max(0, at - now), () => happen({ type: 'timer' }));
+  }
+
+  const storedRooms = () => [storage.get('rooms', [])].flat().filter((room) => typeof room === 'string' && isRoomName(room));
+
+  // ---- what the person does
+
+  async function refreshRooms() {
+    try {
+      store.set({ directory: await api.rooms() });
+    } catch {
+      // The list is a convenience; the socket tells when the server is away.
+    }
+  }
+
+  function look(fields) {
+    const before = store.state;
+    if (Object.entries(fields).every(([name, value]) => before[name] === value)) return;
+    store.set(fields);
+    const looked = before.visible && before.atBottom;
+    const looks = store.state.visible && store.state.atBottom;
+    const read = before.reads[before.current];
+    if (looked && !looks && read === timelineOf(before.current).head) store.set({ divider: null });
+    settle();
+  }
+
+  return {
+    // start comes before anything else: it reads what the last page left.
+    start() {
+      store.set({ drafts: storage.get('drafts', {}), joined: storedRooms(), now: clock.now() });
+      Object.assign(saved, { outbox: store.state.outbox, drafts: store.state.drafts, joined: store.state.joined, reads: store.state.reads });
+      tabs.start((orphans) => {
+        store.set({ outbox: outbox.adopt(store.state.outbox, orphans, store.state.me?.id ?? orphans[0].user) });
+        settle();
+      });
+      happen({ type: 'start' });
+    },
+
+    async signIn(name) {
+      if (store.state.signingIn) return;
+      store.set({ signingIn: true, signInError: '' });
+      try {
+        become(await api.signIn(name));
+        store.set({ signingIn: false });
+        happen({ type: 'start' });
+      } catch (error) {
+        store.set({ signingIn: false, signInError: error.status ? error.message : 'The server cannot be reached. Try again.' });
+      }
+    },
+
+    openRoom(room) {
+      const { current, joined, reads } = store.state;
+      if (room === current) {
+        store.set({ drawer: 'none' });
+        return;
+      }
+      if (current && store.state.timelines[current]) setTimeline(current, timeline.trim(timelineOf(current), KEEP_MESSAGES));
+      store.set({
+        current: room,
+        joined: joined.includes(room) ? joined : [...joined, room],
+        divider: reads[room] ?? null,
+        atBottom: false,
+        drawer: 'none',
+        search: '',
+      });
+      settle();
+    },
+
+    leaveRoom(room, otherwise) {
+      const { joined, timelines, people, reads } = store.state;
+      const without = ({ [room]: _, ...rest }) => rest;
+      const left = joined.filter((other) => other !== room);
+      store.set({ joined: left, timelines: without(timelines), people: without(people), reads: without(reads) });
+      if (store.state.current === room) this.openRoom(left.at(-1) ?? otherwise);
+      else settle();
+    },
+
+    // say posts text to the current room; false if it cannot be posted.
+    say(typed) {
+      const text = clean(typed);
+      if (text === '' || length(text) > wire.MAX_TEXT) return false;
+      const { current: room, me, outbox: entries, drafts, spoken } = store.state;
+      const { [room]: _, ...otherDrafts } = drafts;
+      store.set({
+        outbox: [...entries, outbox.entry({ nonce: nonce(), room, user: me.id, text, at: clock.now() })],
+        drafts: otherDrafts,
+        spoken: spoken + 1,
+        divider: null,
+      });
+      settle();
+      return true;
+    },
+
+    retry(entryNonce) {
+      const { outbox: entries, me, spoken } = store.state;
+      store.set({ outbox: outbox.retry(entries, entryNonce, me.id, clock.now()), spoken: spoken + 1 });
+      settle();
+    },
+
+    discard(entryNonce) {
+      store.set({ outbox: outbox.discard(store.state.outbox, entryNonce) });
+      settle();
+    },
+
+    loadOlder() {
+      const { conn, current: room } = store.state;
+      const held = timelineOf(room);
+      if (conn.name !== 'live' || !opened.has(room) || held.head === timeline.UNKNOWN || held.start) return;
+      ask(room, 'before', wire.getBefore(room, held.after + 1));
+    },
+
+    setDraft(text) {
+      const { current: room, drafts } = store.state;
+      if ((drafts[room] ?? '') === text) return;
+      const { [room]: _, ...others } = drafts;
+      store.set({ drafts: text === '' ? others : { ...others, [room]: text } });
+      settle();
+    },
+
+    setVisible: (visible) => look({ visible }),
+    setAtBottom: (atBottom) => look({ atBottom }),
+    setDrawer: (drawer) => store.set({ drawer }),
+    setSearch: (search) => store.set({ search }),
+    refreshRooms,
+    retryNow: () => happen({ type: 'retry' }),
+    wake: () => happen({ type: 'wake' }),
+
+    // changedElsewhere: another tab has written key.
+    changedElsewhere(key) {
+      tabs.changed(key);
+      const { epoch, reads, current } = store.state;
+      if (key === 'reads') {
+        const stored = storage.get('reads', {});
+        if (stored.epoch === epoch) store.set({ reads: unread.merge(reads, stored.seqs ?? {}) });
+        saved.reads = store.state.reads;
+      }
+      if (key === 'rooms') {
+        const rooms = storedRooms();
+        store.set({ joined: rooms.includes(current) || !current ? rooms : [...rooms, current] });
+        saved.joined = store.state.joined;
+      }
+      settle();
+    },
+
+    // leave is called when the page goes away.
+    leave() {
+      if (saved.reads !== store.state.reads) saveReads(clock.now());
+    },
+  };
+}

@@ -1,0 +1,27 @@
+// Times as people here write them: local, in the browser's language.
+
+const hourMinute = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
+const dayMonth = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const dayMonthYear = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
+
+export const clock = (ts) => hourMinute.format(ts);
+export const exact = (ts) => full.format(ts);
+export const iso = (ts) => new Date(ts).toISOString();
+
+// dayOf returns the local day around ts as [start, end). Days have 23 to 25
+// hours: never add 24.
+export function dayOf(ts) {
+  const date = new Date(ts);
+  const midnight = (plus) => new Date(date.getFullYear(), date.getMonth(), date.getDate() + plus).getTime();
+  return [midnight(0), midnight(1)];
+}
+
+export function dayName(ts, now) {
+  const [today, tomorrow] = dayOf(now);
+  if (ts >= today && ts < tomorrow) return 'Today';
+  const [yesterday] = dayOf(today - 1);
+  if (ts >= yesterday && ts < today) return 'Yesterday';
+  const sameYear = new Date(ts).getFullYear() === new Date(now).getFullYear();
+  return (sameYear ? dayMonth : dayMonthYear).format(ts);
+}

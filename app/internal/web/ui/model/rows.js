@@ -1,0 +1,61 @@
+// What the message list shows, top to bottom, as plain rows that a view turns
+// into elements:
+//
+//	{kind: 'start'}                          the room begins here
+//	{kind: 'day', ts}                        the local day that follows
+//	{kind: 'unread'}                         the line above what is new
+//	{kind: 'message', first, mine, state, …} first: opens a group by one author
+//
+// Each has a key that stays the same while it means the same thing: a message
+// keeps the one it had in the outbox, so that being confirmed moves nothing.
+import { dayOf } from './dates.js';
+
+const GROUP_MS = 5 * 60 * 1000; // messages of one author this close form a group
+
+export function rows({ timeline, outbox, room, me, divider }) {
+  const list = [];
+  if (timeline.start) list.push({ kind: 'start', key: 'start', room });
+
+  let day = [0, 0];
+  const days = new Map();
+  let previous = null;
+  let divided = divider === null;
+  for (const message of messages(timeline, outbox, room, me)) {
+    const newDay = message.ts < day[0] || message.ts >= day[1];
+    if (newDay) {
+      day = dayOf(message.ts);
+      const again = days.get(day[0]) ?? 0; // a server whose clock was set back
+      days.set(day[0], again + 1);
+      list.push({ kind: 'day', key: `day ${day[0]} ${again}`, ts: message.ts });
+    }
+    const divides = !divided && message.seq > divider && !message.mine;
+    if (divides) {
+      divided = true;
+      list.push({ kind: 'unread', key: 'unread' });
+    }
+    const first = newDay || divides || !sameGroup(previous, message);
+    list.push({ ...message, kind: 'message', first });
+    previous = message;
+  }
+  return list;
+}
+
+const sameGroup = (a, b) => a !== null && a.user === b.user && b.ts - a.ts < GROUP_MS;
+
+// messages are the log's, then the outbox's in the order they were written.
+function* messages(timeline, outbox, room, me) {
+  for (const event of timeline.messages) {
+    const mine = event.user.id === me?.id;
+    yield {
+      key: `${event.user.id} ${event.nonce}`, seq: event.seq, ts: event.ts, text: event.text,
+      user: event.user.id, name: event.user.name, mine, state: 'sent', msg: '', nonce: event.nonce,
+    };
+  }
+  for (const entry of outbox) {
+    if (entry.room !== room) continue;
+    yield {
+      key: `${me.id} ${entry.nonce}`, seq: 0, ts: entry.ts ?? entry.at, text: entry.text,
+      user: me.id, name: me.name, mine: true, state: entry.state, msg: entry.msg ?? '', nonce: entry.nonce,
+    };
+  }
+}

@@ -1,0 +1,67 @@
+// The wire: what a text frame from the server holds, and the lines this page
+// sends. A frame holds one or more lines, each one JSON object whose "t" names
+// its kind. The contract is the Go package proto/chat.
+
+export const VERSION = 1;
+
+export const MAX_TEXT = 4000; // code points in one post
+export const MAX_NAME = 24; // code points in a display name
+export const MAX_ROOMS = 50; // rooms one connection may have open
+export const PAGE_SIZE = 50; // events of the last page and of one page of history
+
+const isRoom = (line) => typeof line.room === 'string';
+const isSeq = (n) => Number.isSafeInteger(n) && n >= 0;
+const isUser = (user) => typeof user?.id === 'string' && typeof user?.name === 'string';
+const isList = (list, item) => list === undefined || list === null || (Array.isArray(list) && list.every(item));
+
+const isEvent = (line) =>
+  isRoom(line) && isSeq(line.seq) && typeof line.kind === 'string' && Number.isFinite(line.ts) &&
+  isUser(line.user) && (line.kind !== 'post' || typeof line.text === 'string');
+
+// What each known kind must hold before any other module sees it. A kind that
+// is missing here is one of a newer server: ignored.
+const kinds = {
+  welcome: (line) => isUser(line.user) && typeof line.epoch === 'string' && line.ping_ms > 0,
+  ev: isEvent,
+  live: (line) => isRoom(line) && isSeq(line.seq),
+  reset: (line) => isRoom(line) && isSeq(line.after) && isSeq(line.head),
+  ack: (line) => isRoom(line) && typeof line.nonce === 'string' && isSeq(line.seq),
+  nak: (line) => isRoom(line) && typeof line.nonce === 'string',
+  page: (line) => isRoom(line) && isList(line.events, isEvent),
+  pres: (line) => isRoom(line) && isSeq(line.n) && isList(line.users, isUser) && isList(line.join, isUser) && isList(line.left, (id) => typeof id === 'string'),
+  err: (line) => typeof line.msg === 'string',
+  bye: (line) => line.after_ms >= 0,
+  ping: () => true,
+  pong: () => true,
+};
+
+// parse returns the lines of a frame that this build understands, in order.
+export function parse(frame) {
+  const lines = [];
+  for (const text of frame.split('\n')) {
+    const line = parseLine(text);
+    if (line) lines.push(line);
+  }
+  return lines;
+}
+
+function parseLine(text) {
+  if (text.trim() === '') return null;
+  let line;
+  try {
+    line = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (line === null || typeof line !== 'object' || !Object.hasOwn(kinds, line.t)) return null;
+  return kinds[line.t](line) ? line : null;
+}
+
+export const hello = (epoch, rooms) => JSON.stringify({ t: 'hello', v: VERSION, epoch, rooms });
+export const join = (room, seq) => JSON.stringify({ t: 'join', room, seq });
+export const leave = (room) => JSON.stringify({ t: 'leave', room });
+export const post = ({ room, nonce, text }) => JSON.stringify({ t: 'post', room, nonce, text });
+export const getBefore = (room, before) => JSON.stringify({ t: 'get', room, before, limit: PAGE_SIZE });
+export const getAfter = (room, after) => JSON.stringify({ t: 'get', room, after, limit: PAGE_SIZE });
+export const ping = () => '{"t":"ping"}';
+export const pong = () => '{"t":"pong"}';

@@ -1,0 +1,64 @@
+// All state of the page, in one place. Whoever changes it does so by set; the
+// views are functions of it and are called once for all changes of a task, so
+// that a frame of many lines is drawn once.
+import { idle } from './model/connection.js';
+
+export const initial = Object.freeze({
+  me: null, // {id, name}; null while there is no session
+  signingIn: false,
+  signInError: '',
+  conn: idle,
+  notice: null, // {kind, text, until}: a passing word in the banner
+  epoch: '', // of the log that the timelines are of; '' before the first welcome
+  current: null, // the room on the screen
+  joined: [], // the person's own rooms, in the order they were first opened
+  directory: {}, // room → {head, members}: what the list of rooms said
+  timelines: {}, // room → timeline
+  people: {}, // room → presence
+  asking: {}, // room → before | after: a get without its page
+  outbox: [],
+  reads: {}, // room → seq
+  drafts: {}, // room → text
+  divider: null, // seq of the last message above the unread line, in the current room
+  visible: true, // somebody looks at this tab
+  atBottom: false, // the last message is on the screen
+  spoken: 0, // how often this person sent something here: the view follows each to the bottom
+  drawer: 'none', // none, rooms, people: what slides over the messages on a small screen
+  search: '', // typed into the room field
+  now: 0, // the clock as of the last change
+});
+
+// phase is which page to show: the name form, the chat, or neither while the
+// first answer is awaited.
+export function phase({ me, conn }) {
+  if (me) return 'talking';
+  return conn.name === 'stopped' && conn.why === 'session' ? 'naming' : 'starting';
+}
+
+export function createStore(fields = {}) {
+  const views = [];
+  let state = { ...initial, ...fields };
+  let scheduled = false;
+
+  function draw() {
+    scheduled = false;
+    for (const view of views) view(state);
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    set(changes) {
+      state = { ...state, ...changes };
+      if (scheduled || views.length === 0) return;
+      scheduled = true;
+      queueMicrotask(draw);
+    },
+    // watch calls view with the state now and after every change.
+    watch(view) {
+      views.push(view);
+      view(state);
+    },
+  };
+}
