@@ -1,0 +1,53 @@
+# The developer's whole vocabulary. `make help` lists it.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS   = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+LISTEN   ?= 127.0.0.1:3000
+GO       ?= go
+
+# -race needs cgo, and cgo a C compiler.
+CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
+RACE      = $(if $(CC_FOUND),-race,)
+TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 15m
+
+.PHONY: help build run test bench fuzz lint check clean linux
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: linux ## build both static binaries into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor ./supervisor
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/app ./app
+
+run: build ## build and serve the chat at http://127.0.0.1:3000, data in ./data
+	@exec bin/supervisor run --listen http=$(LISTEN)
+
+test: linux ## run every test, with -race where there is a C compiler
+	@test -n "$(CC_FOUND)" || echo "make test: no C compiler found: testing without -race"
+	$(TEST) ./...
+
+bench: linux ## measure: start to ready, SIGHUP to verdict, crash to first answer, memory
+	$(GO) test -run '^$$' -bench . -benchtime 10x ./supervisor/e2e
+	$(GO) test -run '^$$' -bench . -benchmem ./app/...
+
+fuzz: linux ## run every fuzzer for ten seconds
+	@set -e; for f in $$(git ls-files '*_test.go' | xargs grep -ho '^func Fuzz[A-Za-z]*' | sed 's/func //' | sort -u); do \
+		dir=$$(dirname $$(git grep -l "func $$f(" -- '*_test.go' | head -1)); \
+		echo "$$dir $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$dir; \
+	done
+
+lint: ## check formatting, vet and staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+check: ## check that go.mod and go.sum say exactly what the sources need
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+clean: ## remove what was built; ./data stays
+	rm -rf bin
+
+linux:
+	@test "$$(uname -s)" = Linux || { echo "SimpleTalk runs on Linux only, this is $$(uname -s): use a Linux machine, a container or WSL 2"; exit 1; }

@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A worker that keeps crashing comes back again and again, with growing waits,
+// and a reload with a good build ends that.
+func TestACrashLoopEndsByItself(t *testing.T) {
+	good := binaries.app(t, "aaaa")
+	s := open(t, good)
+	for range 4 {
+		h := s.mustHealth()
+		if err := kill(h.PID); err != nil {
+			t.Fatal(err)
+		}
+		s.recovered(h)
+	}
+	st, err := s.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := st.Programs[0].Instances[0]
+	if i.Restarts != 4 || i.LastExit != "killed by SIGKILL" || i.State != "running" {
+		t.Errorf("status %+v, want 4 restarts after SIGKILL", i)
+	}
+}
+
+// A crash brings back the build that ran, although another one is in place by
+// then: only an operator chooses.
+func TestACrashRestartRunsThePinnedBuild(t *testing.T) {
+	s := open(t, binaries.app(t, "aaaa"))
+	before := s.mustHealth()
+	s.install(filepath.Join(s.dir, "nothing"))
+	if err := kill(before.PID); err != nil {
+		t.Fatal(err)
+	}
+	s.recovered(before)
+	s.install(binaries.app(t, "bbbb"))
+	before = s.mustHealth()
+	if err := kill(before.PID); err != nil {
+		t.Fatal(err)
+	}
+	s.recovered(before)
+}
+
+// A worker that answers nobody any more is found by its silence and replaced.
+func TestAHungWorkerIsReplaced(t *testing.T) {
+	s := open(t, binaries.app(t, "aaaa"))
+	before := s.mustHealth()
+	if err := suspend(before.PID); err != nil {
+		t.Fatal(err)
+	}
+	var st status
+	s.eventually("the hung worker is replaced", func() bool {
+		var err error
+		st, err = s.status()
+		return err == nil && st.Programs[0].Instances[0].Restarts == 1 && st.Programs[0].Instances[0].State == "running"
+	})
+	if exit := st.Programs[0].Instances[0].LastExit; !strings.HasPrefix(exit, "hung") {
+		t.Errorf("last exit %q, want hung", exit)
+	}
+	if now := s.mustHealth(); now.Gen <= before.Gen {
+		t.Errorf("%+v serves after %+v", now, before)
+	}
+}
+
+// Without its supervisor a worker gives everything up: its clients are told,
+// and it ends by itself.
+func TestAnOrphanedWorkerEnds(t *testing.T) {
+	s := open(t, binaries.app(t, "aaaa"))
+	h := s.mustHealth()
+	s.kill()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(procDir(h.PID)); err != nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Error("the worker outlived its supervisor")
+			kill(h.PID)
+			break
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+	"github.com/simpletalk/simpletalk/proto/ws"
+)
+
+// guest is a person in one room, with everything that a good client does: it
+// keeps a cursor, repeats unanswered posts with their nonces, and comes back
+// when it is told to.
+type guest struct {
+	url, origin, cookie string
+	name, room          string
+
+	mu       sync.Mutex
+	epoch    string
+	received []wire.Event // in the order of arrival; the cursor is its length
+	waiting  []wire.Post  // posted and not acknowledged
+	acked    map[string]int64
+	conn     *ws.Client
+	connects int
+	closes   []string // why connections ended
+	faults   []string // what must never happen
+}
+
+// newGuest picks a name.
+func newGuest(site *site, name, room string) (*guest, error) {
+	body := strings.NewReader(fmt.Sprintf(`{"name":%q}`, name))
+	resp, err := http.Post(site.url()+"/api/session", "application/json", body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || len(resp.Cookies()) != 1 {
+		text, _ := io.ReadAll(resp.Body)
+		return nil, fmt.Errorf("pick name %s: %s: %s", name, resp.Status, text)
+	}
+	c := resp.Cookies()[0]
+	return &guest{
+		url: "ws://" + site.addr + "/ws", origin: site.url(), cookie: c.Name + "=" + c.Value,
+		name: name, room: room, acked: map[string]int64{},
+	}, nil
+}
+
+// run stays connected until ctx ends.
+func (g *guest) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait := g.converse(ctx)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// converse holds one connection to its end and returns how long to stay away.
+func (g *guest) converse(ctx context.Context) (wait time.Duration) {
+	wait = rand.N(200*time.Millisecond) + 20*time.Millisecond
+	c, _, err := ws.Dial(ctx, g.url, ws.DialOptions{Header: http.Header{"Cookie": {g.cookie}, "Origin": {g.origin}}})
+	if err != nil {
+		g.note(func() { g.closes = append(g.closes, err.Error()) })
+		return wait
+	}
+	defer c.CloseNow()
+	if err := g.greet(ctx, c); err != nil {
+		return wait
+	}
+	defer g.note(func() { g.conn = nil })
+	for {
+		frame, err := c.Read(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				g.note(func() { g.closes = append(g.closes, closeReason(err)) })
+			}
+			return wait
+		}
+		for _, line := range wire.Lines(frame) {
+			m, err := wire.ParseServer(line)
+			if bye, ok := m.(*wire.Bye); ok {
+				wait = time.Duration(bye.AfterMS) * time.Millisecond
+				continue
+			}
+			g.note(func() { g.take(ctx, c, m, err) })
+		}
+	}
+}
+
+// greet says hello with the cursor and repeats what was not acknowledged. From
+// then on post sends over c.
+func (g *guest) greet(ctx context.Context, c *ws.Client) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.connects++
+	frame := wire.AppendLine(nil, wire.Hello{T: wire.KindHello, V: wire.Version, Epoch: g.epoch, Rooms: map[string]int64{g.room: int64(len(g.received))}})
+	for _, p := range g.waiting {
+		frame = wire.AppendLine(frame, p)
+	}
+	if err := c.Write(ctx, ws.Text, frame); err != nil {
+		return err
+	}
+	g.conn = c
+	return nil
+}
+
+// take handles one line, with the mutex held.
+func (g *guest) take(ctx context.Context, c *ws.Client, m any, err error) {
+	switch m := m.(type) {
+	case *wire.Welcome:
+		if g.epoch != "" && g.epoch != m.Epoch {
+			g.fault("the epoch changed")
+		}
+		g.epoch = m.Epoch
+	case *wire.Event:
+		if want := int64(len(g.received)) + 1; m.Seq != want || m.Room != g.room {
+			g.fault("got seq %d of %s, want %d of %s", m.Seq, m.Room, want, g.room)
+			return
+		}
+		g.received = append(g.received, *m)
+	case *wire.Ack:
+		if seq, twice := g.acked[m.Nonce]; twice && seq != m.Seq {
+			g.fault("%s was acknowledged at %d and at %d", m.Nonce, seq, m.Seq)
+		}
+		g.acked[m.Nonce] = m.Seq
+		for i, p := range g.waiting {
+			if p.Nonce == m.Nonce {
+				g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+				break
+			}
+		}
+	case *wire.Nak:
+		g.fault("nak %s: %s", m.Code, m.Msg)
+	case *wire.Err:
+		g.fault("err %s: %s", m.Code, m.Msg)
+	case *wire.Reset:
+		g.fault("reset to %d of %d", m.After, m.Head)
+	case *wire.Ping:
+		c.Write(ctx, ws.Text, wire.AppendLine(nil, wire.Pong{T: wire.KindPong}))
+	}
+	if err != nil {
+		g.fault("unreadable line: %v", err)
+	}
+}
+
+// post says something; if nobody listens at the moment, later.
+func (g *guest) post(ctx context.Context, text string) {
+	g.mu.Lock()
+	p := wire.Post{T: wire.KindPost, Room: g.room, Nonce: text, Text: text}
+	g.waiting = append(g.waiting, p)
+	c := g.conn
+	g.mu.Unlock()
+	if c != nil {
+		c.Write(ctx, ws.Text, wire.AppendLine(nil, p)) // lost with the connection, it is repeated
+	}
+}
+
+// settled reports whether everything posted is acknowledged and everything up
+// to head has arrived.
+func (g *guest) settled(head int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting) == 0 && int64(len(g.received)) >= head
+}
+
+func (g *guest) note(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f()
+}
+
+func (g *guest) fault(format string, args ...any) {
+	g.faults = append(g.faults, g.name+": "+fmt.Sprintf(format, args...))
+}
+
+func closeReason(err error) string {
+	var ce *ws.CloseError
+	if errors.As(err, &ce) {
+		return fmt.Sprintf("closed %d", ce.Code)
+	}
+	return "cut"
+}
