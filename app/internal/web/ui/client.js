@@ -14,7 +14,8 @@ import { isRoomName } from './model/roomname.js';
 import { clean, length } from './model/text.js';
 
 const CHECK_SESSION_AFTER = 2; // failed attempts: perhaps it is the session that ended
-const KEEP_MESSAGES = 200; // of a room that is no longer on the screen
+const KEEP_MESSAGES = 200; // of a room of which nobody looks at the older ones
+const MANY_MESSAGES = 400; // from here on they are let go
 const SAVE_READS_MS = 1_000;
 const REJOIN_MS = 500;
 
@@ -70,7 +71,7 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       onOpen() {
         const rooms = cursors(store.state);
         opened = new Set(Object.keys(rooms));
-        socket.send(wire.hello(store.state.epoch, rooms));
+        socket.send(wire.hello(store.state.epoch || storage.get('reads', {}).epoch || '', rooms));
       },
       onFrame: receive,
       onClose(code) {
@@ -187,8 +188,9 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
 
   function deliver(room, events) {
     if (!opened.has(room)) return;
-    const { me } = store.state;
-    const held = timeline.add(timelineOf(room), events);
+    const { me, current, atBottom } = store.state;
+    let held = timeline.add(timelineOf(room), events);
+    if (held.messages.length > MANY_MESSAGES && (atBottom || room !== current)) held = timeline.trim(held, KEEP_MESSAGES);
     setTimeline(room, held);
     store.set({
       outbox: outbox.arrived(store.state.outbox, room, me?.id, events, held.head),

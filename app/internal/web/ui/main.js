@@ -19,6 +19,7 @@ import { mountTitle } from './views/title.js';
 
 const HOME = 'lobby';
 const REFRESH_ROOMS_MS = 60_000;
+const HIDDEN_FRAME_MS = 150;
 
 const byId = (id) => document.getElementById(id);
 
@@ -28,8 +29,20 @@ function identifier() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+// nextFrame draws with the next frame of the screen. A hidden tab has none,
+// and its title must tell what is unread all the same.
+function nextFrame(draw) {
+  const timer = setTimeout(run, HIDDEN_FRAME_MS);
+  const frame = requestAnimationFrame(run);
+  function run() {
+    clearTimeout(timer);
+    cancelAnimationFrame(frame);
+    draw();
+  }
+}
+
 const storage = browserStorage();
-const store = createStore({ visible: !document.hidden });
+const store = createStore({ visible: !document.hidden }, nextFrame);
 const client = createClient({
   store,
   api,

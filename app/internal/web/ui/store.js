@@ -1,6 +1,6 @@
 // All state of the page, in one place. Whoever changes it does so by set; the
-// views are functions of it and are called once for all changes of a task, so
-// that a frame of many lines is drawn once.
+// views are functions of it and are called once for all changes until the next
+// moment to draw, so that a burst of a thousand messages is drawn a few times.
 import { idle } from './model/connection.js';
 
 export const initial = Object.freeze({
@@ -35,7 +35,8 @@ export function phase({ me, conn }) {
   return conn.name === 'stopped' && conn.why === 'session' ? 'naming' : 'starting';
 }
 
-export function createStore(fields = {}) {
+// createStore makes one. soon(draw) calls draw a little later, once.
+export function createStore(fields = {}, soon = queueMicrotask) {
   const views = [];
   let state = { ...initial, ...fields };
   let scheduled = false;
@@ -53,7 +54,7 @@ export function createStore(fields = {}) {
       state = { ...state, ...changes };
       if (scheduled || views.length === 0) return;
       scheduled = true;
-      queueMicrotask(draw);
+      soon(draw);
     },
     // watch calls view with the state now and after every change.
     watch(view) {

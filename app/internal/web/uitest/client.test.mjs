@@ -187,6 +187,21 @@ test('older messages, a page at a time, to the beginning', async () => {
   assert.equal(tab.texts()[0], 'm1');
 });
 
+test('a long day: what nobody looks at is let go, and comes back when asked for', async () => {
+  const { tab, server, clock } = await world();
+  for (let i = 1; i <= 401; i++) server.say('lobby', `m${i}`);
+  await clock.pass(10);
+  assert.equal(tab.texts().length, 200);
+  assert.equal(tab.state.timelines.lobby.head, 401);
+  tab.client.loadOlder();
+  await clock.pass(10);
+  assert.equal(tab.texts()[0], 'm152');
+  tab.client.setAtBottom(false);
+  for (let i = 402; i <= 700; i++) server.say('lobby', `m${i}`);
+  await clock.pass(10);
+  assert.equal(tab.texts()[0], 'm152', 'nothing goes while somebody reads it');
+});
+
 test('a gap is asked for and never shown', async () => {
   const { tab, server, clock } = await world((s) => s.say('lobby', 'm1'));
   const [socket] = server.sockets;

@@ -10,6 +10,7 @@ export function mountComposer(form, client) {
   const send = form.querySelector('button');
   const count = form.querySelector('.count');
   let room = null;
+  let focused = null; // the room that the focus was given for
 
   const submit = () => {
     if (client.say(field.value)) field.value = '';
@@ -51,7 +52,10 @@ export function mountComposer(form, client) {
       setAttribute(field, 'placeholder', `Message #${room}`);
       setAttribute(field, 'aria-label', `Message #${room}`);
       fit();
-      if (state.me && !matchMedia('(pointer: coarse)').matches) field.focus(); // on a phone it would raise the keyboard
+    }
+    if (state.me && focused !== room) {
+      focused = room;
+      if (!matchMedia('(pointer: coarse)').matches) field.focus(); // on a phone it would raise the keyboard
     }
     const used = draft.length < COUNT_FROM ? 0 : length(draft); // never more than its UTF-16 length
     count.hidden = used < COUNT_FROM;

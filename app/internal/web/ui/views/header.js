@@ -3,7 +3,7 @@
 import { keyed, setAttribute, setText } from './element.js';
 import { avatar } from './avatar.js';
 import { nobody } from '../model/presence.js';
-import { total } from '../model/unread.js';
+import { countOf, total } from '../model/unread.js';
 
 const FACES = 3;
 
@@ -27,7 +27,7 @@ export function mountHeader(root, client) {
     setAttribute(people, 'aria-expanded', String(state.drawer === 'people'));
     drawFaces(users.slice(0, FACES).map((user) => ({ ...user, key: `${user.id} ${user.name}` })));
 
-    const elsewhere = total(state);
+    const elsewhere = total(state) - countOf(state, state.current); // what is new here says the pill
     badge.hidden = elsewhere === 0;
     setText(badge, elsewhere > 99 ? '99+' : String(elsewhere));
     setAttribute(menu, 'aria-label', elsewhere > 0 ? `Rooms, ${elsewhere} unread` : 'Rooms');

@@ -14,7 +14,7 @@ export function mountPeople(root, client, home) {
   return (state) => {
     current = state.current;
     const { n, users } = state.people[current] ?? nobody;
-    setText(summary, `${n} here`);
+    setText(summary, n > 0 ? `${n} here` : '');
     draw(users.map((user) => {
       const me = user.id === state.me?.id;
       return { ...user, me, key: `${user.id} ${user.name} ${me}` };
