@@ -28,7 +28,7 @@ func TestPeopleTalkOnThroughDeploysAndKills(t *testing.T) {
 	probes.Go(func() { prober.run(probing, 100) })
 	crowd.talk(200)
 
-	var kills []time.Time
+	var kills []span
 	before := s.mustHealth()
 	for i := range reloads {
 		commit := []string{"bbbb", "aaaa"}[i%2]
@@ -41,8 +41,9 @@ func TestPeopleTalkOnThroughDeploysAndKills(t *testing.T) {
 		before = after
 		time.Sleep(700 * time.Millisecond) // people talk on the new build for a while
 		if i%3 == 2 {
-			kills = append(kills, time.Now())
+			from := time.Now()
 			kill(after.PID)
+			kills = append(kills, span{from, time.Now()})
 			before = s.recovered(after)
 		}
 	}
@@ -54,9 +55,10 @@ func TestPeopleTalkOnThroughDeploysAndKills(t *testing.T) {
 		t.Errorf("%d requests were refused", prober.refused)
 	}
 	for _, f := range prober.unexplained(kills) {
-		t.Errorf("a request failed without a kill: %v", f.err)
+		t.Errorf("a request failed without a kill: %v", f)
 	}
 	crowd.check()
+	t.Logf("kills: %v", kills)
 	t.Logf("%d posts, %d requests answered, %d lost with a killed worker, %d reconnects",
 		crowd.posted, prober.ok, len(prober.failures), crowd.reconnects())
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -24,11 +25,24 @@ type prober struct {
 	failures []failure
 }
 
+// span is a time in which something happened. A moment would not do: between
+// reading the clock and acting a busy machine does other things.
+type span struct{ from, to time.Time }
+
+func (s span) String() string {
+	const layout = "05.000"
+	return s.from.Format(layout) + "–" + s.to.Format(layout)
+}
+
+func (s span) overlaps(o span) bool { return !s.from.After(o.to) && !o.from.After(s.to) }
+
 // failure is a request that got no whole answer.
 type failure struct {
-	from, to time.Time
-	err      error
+	span
+	err error
 }
+
+func (f failure) String() string { return f.span.String() + " " + f.err.Error() }
 
 // run asks rate times a second until ctx ends; requests overlap if they are
 // slow.
@@ -58,7 +72,7 @@ func (p *prober) ask() {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		p.refused++
 	default:
-		p.failures = append(p.failures, failure{from, time.Now(), err})
+		p.failures = append(p.failures, failure{span{from, time.Now()}, err})
 	}
 }
 
@@ -89,18 +103,10 @@ func request(addr string) error {
 
 // unexplained returns the failures that no kill explains: a plain request
 // inside a killed worker dies with it, any other must not.
-func (p *prober) unexplained(kills []time.Time) []failure {
+func (p *prober) unexplained(kills []span) []failure {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var left []failure
-	for _, f := range p.failures {
-		explained := false
-		for _, k := range kills {
-			explained = explained || !k.Before(f.from) && !k.After(f.to)
-		}
-		if !explained {
-			left = append(left, f)
-		}
-	}
-	return left
+	return slices.DeleteFunc(slices.Clone(p.failures), func(f failure) bool {
+		return slices.ContainsFunc(kills, f.overlaps)
+	})
 }

@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// Two people talk in real browsers; a deploy in between costs them nothing:
+// both see every message once, in order.
+func TestTwoBrowsersTalkThroughADeploy(t *testing.T) {
+	chromium := findBrowser(t)
+	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
+	s := open(t, builds[0])
+	ada := openTab(t, chromium, s, "Ada")
+	grace := openTab(t, chromium, s, "Grace")
+
+	var said []string
+	say := func(who *tab, text string) {
+		who.say(text)
+		said = append(said, text)
+		for _, each := range []*tab{ada, grace} {
+			each.waitFor(text)
+		}
+	}
+	say(ada, "hello, who is there?")
+	say(grace, "me, and I read you well")
+
+	s.install(builds[1])
+	if d := s.hangup(); d.Verdict != "accepted" {
+		t.Fatalf("the deploy was %s: %s", d.Verdict, d.Reason)
+	}
+	if h := s.mustHealth(); h.Commit != "bbbb" {
+		t.Fatalf("%+v serves, want commit bbbb", h)
+	}
+	say(ada, "did you notice anything?")
+	say(grace, "no, should I?")
+
+	for _, each := range []*tab{ada, grace} {
+		if got := each.messages(); !slices.Equal(got, said) {
+			t.Errorf("%s sees %q, want %q", each.name, got, said)
+		}
+	}
+	ada.screenshot("browser.png")
+}
+
+// findBrowser returns a Chromium, or ends the test.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	skip(t, "there is no Chromium (Debian: apt-get install chromium)")
+	return ""
+}
+
+// tab is somebody's browser: a process and a profile of its own.
+type tab struct {
+	t    *testing.T
+	name string
+	ctx  context.Context
+}
+
+// tabPatience bounds everything a test does with one tab.
+const tabPatience = 2 * time.Minute
+
+// openTab starts a browser, opens the chat and picks a name.
+func openTab(t *testing.T, chromium string, s *site, name string) *tab {
+	t.Helper()
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1100, 760),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.WSURLReadTimeout(tabPatience))
+	bounded, cancel := context.WithTimeout(context.Background(), tabPatience)
+	allocator, endProcess := chromedp.NewExecAllocator(bounded, options...)
+	ctx, endTab := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		chromedp.Cancel(ctx) // waits for the process
+		endTab()
+		endProcess()
+		cancel()
+	})
+	b := &tab{t: t, name: name, ctx: ctx}
+	b.do("pick a name",
+		chromedp.Navigate(s.url()+"/r/lobby"),
+		chromedp.WaitVisible("#signin #name"),
+		chromedp.SendKeys("#signin #name", name),
+		chromedp.Click("#signin button[type=submit]"),
+		chromedp.WaitVisible("#composer textarea"),
+	)
+	return b
+}
+
+func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	b.must(what, chromedp.Do(b.ctx, steps...))
+}
+
+// must ends the test if what was done in the tab did not succeed.
+func (b *tab) must(what string, err error) {
+	b.t.Helper()
+	if err != nil {
+		b.screenshot("failed.png")
+		b.t.Fatalf("%s: %s: %v", b.name, what, err)
+	}
+}
+
+func (b *tab) say(text string) {
+	b.t.Helper()
+	b.do("say "+text, chromedp.SendKeys("#composer textarea", text+"\r"))
+}
+
+// waitFor waits until a message is on the page and not pending any more.
+func (b *tab) waitFor(text string) {
+	b.t.Helper()
+	quoted, _ := json.Marshal(text)
+	there := fmt.Sprintf(`(%s).some(t => t === %s)`, readMessages, quoted)
+	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](there, chromedp.WithPollingTimeout(patience)))
+	b.must("see "+text, err)
+}
+
+// readMessages is the text of every message that has its place in the log.
+const readMessages = `[...document.querySelectorAll('#messages [id^="m"] .text')].map(e => e.textContent)`
+
+func (b *tab) messages() []string {
+	b.t.Helper()
+	texts, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](readMessages))
+	b.must("read the page", err)
+	return texts
+}
+
+// screenshot keeps a picture of the page where ARTIFACTS says, for people.
+func (b *tab) screenshot(name string) {
+	dir := os.Getenv("ARTIFACTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, b.name+"-"+name), png, 0o644)
+	}
+	if err != nil {
+		b.t.Logf("screenshot: %v", err)
+	}
+}
