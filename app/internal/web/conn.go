@@ -271,6 +271,7 @@ func (c *conn) flush() {
 func (c *conn) Send(lines []byte) error {
 	err := c.ws.Write(lines)
 	if err == ws.ErrSlow {
+		c.server.o.Log.Debug("client does not read", "user", c.user.ID)
 		c.ws.Close(wire.CloseSlow, "the client did not read")
 	}
 	return err
