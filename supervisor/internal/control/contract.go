@@ -36,7 +36,7 @@ type Instance struct {
 	Build     Build      `json:"build"`
 	StartedAt *time.Time `json:"started_at"`
 	Restarts  int        `json:"restarts"`  // after crashes
-	LastExit  string     `json:"last_exit"` // "" if none has ended unasked
+	LastExit  string     `json:"last_exit"` // "" if none has ended unasked or failed to get ready while none served
 	Conns     int        `json:"conns"`
 	RSSBytes  int64      `json:"rss_bytes"`
 	Draining  []Draining `json:"draining"`

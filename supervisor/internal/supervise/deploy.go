@@ -128,11 +128,12 @@ func (b *Book) Deploys() []control.Deploy {
 // verdict, as they happen. It returns [control.ErrNoDeploy] if there is no
 // such deploy, each's error, or that of ctx.
 func (b *Book) Follow(ctx context.Context, id string, each func(control.Step) error) error {
+	d, err := b.find(id) // once: the book may forget it before its verdict
+	if err != nil {
+		return err
+	}
 	for told := 0; ; {
-		steps, changed, err := b.since(id, told)
-		if err != nil {
-			return err
-		}
+		steps, changed := b.since(d, told)
 		for _, s := range steps {
 			if err := each(s); err != nil {
 				return err
@@ -150,13 +151,18 @@ func (b *Book) Follow(ctx context.Context, id string, each func(control.Step) er
 	}
 }
 
-func (b *Book) since(id string, told int) ([]control.Step, <-chan struct{}, error) {
+func (b *Book) find(id string) (*deploy, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.deploys, func(d *deploy) bool { return d.record.ID == id })
 	if i < 0 {
-		return nil, nil, fmt.Errorf("%w: %s", control.ErrNoDeploy, id)
+		return nil, fmt.Errorf("%w: %s", control.ErrNoDeploy, id)
 	}
-	d := b.deploys[i]
-	return slices.Clone(d.steps[told:]), d.changed, nil
+	return b.deploys[i], nil
+}
+
+func (b *Book) since(d *deploy, told int) ([]control.Step, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(d.steps[told:]), d.changed
 }

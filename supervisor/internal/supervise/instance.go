@@ -56,7 +56,7 @@ type Instance struct {
 	launcher Launcher
 	book     *Book
 	log      *slog.Logger
-	inbox    chan func() // run by the loop, which owns everything below
+	inbox    chan func() // run by the loop, which owns everything below; unbuffered: what was taken is run
 	ended    chan struct{}
 	tasks    sync.WaitGroup // launches under way
 
@@ -82,7 +82,7 @@ func NewInstance(cfg Config, l Launcher, book *Book, log *slog.Logger) *Instance
 	return &Instance{
 		cfg: cfg, launcher: l, book: book,
 		log:     log.With("program", cfg.Program),
-		inbox:   make(chan func(), 256),
+		inbox:   make(chan func()),
 		ended:   make(chan struct{}),
 		leaving: map[*generation]bool{},
 		backoff: backoff{restart: cfg.Restart},
@@ -184,7 +184,7 @@ func (in *Instance) perform(a Action, reason string) {
 	case Drain:
 		in.drain()
 	case Kill:
-		in.discard("superseded by a later request")
+		in.discard(killedFor(in.state))
 	case Arm:
 		in.arm()
 	case Disarm:
@@ -198,6 +198,14 @@ func (in *Instance) perform(a Action, reason string) {
 		in.book.supersede(in.superseded, in.deploy)
 		in.superseded = nil
 	}
+}
+
+// killedFor says why a candidate is killed on the way to state s.
+func killedFor(s State) string {
+	if s == Stopping {
+		return ErrStopping.Error()
+	}
+	return "superseded by a later request"
 }
 
 // spawn makes a candidate of build, or of what is there now if build is nil.
@@ -247,10 +255,10 @@ func (in *Instance) launched(g *generation, build Build, p Process, err error) {
 	}
 	switch {
 	case err != nil && g == in.candidate:
-		in.failed(g, err.Error())
+		in.gone(g, err.Error())
 	case err != nil:
 		in.forget(g)
-	case in.leaving[g]:
+	case in.leaving[g] || g.sealed != "":
 		p.Signal(syscall.SIGKILL)
 	default:
 		in.log.Info("worker started", "gen", g.number, "pid", p.PID(), "build", g.about.Path)
@@ -272,8 +280,10 @@ func (in *Instance) happened(g *generation, e worker.Event) {
 	}
 }
 
+// ready promotes g, unless it has been ended: what it had said before that may
+// still arrive.
 func (in *Instance) ready(g *generation) {
-	if g != in.candidate {
+	if g != in.candidate || g.sealed != "" {
 		return
 	}
 	in.book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", time.Since(g.started).Milliseconds()))
@@ -287,10 +297,9 @@ func (in *Instance) promote() {
 	in.candidate, in.serving = nil, g
 	g.served = time.Now()
 	g.unanswered = 0
-	if in.lastGood != nil && in.lastGood != g.build {
-		in.lastGood.Close()
-	}
+	replaced := in.lastGood
 	in.lastGood = g.build
+	in.release(replaced)
 	in.book.swapped(in.deploy)
 	in.tellPeers()
 	in.log.Info("worker ready", "gen", g.number, "pid", g.process.PID(), "commit", g.about.Commit,
@@ -326,6 +335,7 @@ func (in *Instance) discard(why string) {
 	g.disarm()
 	in.candidate = nil
 	in.leaving[g] = true
+	g.deadline = time.Now()
 	in.kill(g, why)
 }
 
@@ -344,17 +354,24 @@ func (in *Instance) late(g *generation) {
 	if g != in.candidate {
 		return
 	}
-	why := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", in.cfg.ReadyTimeout)
-	reason := g.ending(why)
-	in.discard(why)
-	in.log.Error("worker not ready", "gen", g.number, "reason", reason)
-	in.fire(Failed, reason)
+	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", in.cfg.ReadyTimeout)
+	in.discard(how)
+	in.failed(g, how)
 }
 
-// failed takes a candidate that could not be started or has ended.
-func (in *Instance) failed(g *generation, reason string) {
+// gone takes a candidate that could not be started or has ended.
+func (in *Instance) gone(g *generation, how string) {
 	in.candidate = nil
 	in.forget(g)
+	in.failed(g, how)
+}
+
+// failed tells how g, the candidate until now, failed.
+func (in *Instance) failed(g *generation, how string) {
+	if in.serving == nil {
+		in.lastExit = how
+	}
+	reason := g.ending(how)
 	in.log.Error("worker failed", "gen", g.number, "reason", reason)
 	in.fire(Failed, reason)
 }
@@ -366,7 +383,7 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 	}
 	switch {
 	case g == in.candidate:
-		in.failed(g, g.ending(how+" before it was ready"))
+		in.gone(g, how+" before it was ready")
 	case g == in.serving:
 		in.crashed(g, how)
 	default:
@@ -389,9 +406,21 @@ func (in *Instance) crashed(g *generation, how string) {
 func (in *Instance) forget(g *generation) {
 	g.disarm()
 	delete(in.leaving, g)
-	if g.build != nil && g.build != in.lastGood {
-		g.build.Close()
+	in.release(g.build)
+}
+
+// release closes b once nobody can need it: generations that have it, and one
+// of them may be about to be started from it, and the next crash restart.
+func (in *Instance) release(b Build) {
+	if b == nil || b == in.lastGood {
+		return
 	}
+	for _, g := range in.generations() {
+		if g.build == b {
+			return
+		}
+	}
+	b.Close()
 }
 
 // arm waits before the next start.

@@ -1,0 +1,245 @@
+package supervise
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// outcome is what a pair of state and event leads to.
+type outcome struct {
+	state   State
+	actions []Action
+}
+
+func to(s State, actions ...Action) outcome { return outcome{s, actions} }
+
+// pairs is every state × event, those that change nothing too.
+var pairs = map[State]map[Event]outcome{
+	Stopped: {
+		Start:   to(Starting, Spawn),
+		Reload:  to(Starting, Spawn),
+		Ready:   to(Stopped),
+		Failed:  to(Stopped),
+		Crashed: to(Stopped),
+		Retry:   to(Stopped),
+		Stop:    to(Stopped),
+		Empty:   to(Stopped),
+	},
+	Starting: {
+		Start:   to(Starting),
+		Reload:  to(Starting, Kill, Supersede, Spawn),
+		Ready:   to(Running, Promote, Accept),
+		Failed:  to(Backoff, Reject, Arm),
+		Crashed: to(Starting),
+		Retry:   to(Starting),
+		Stop:    to(Stopping, Kill, Reject),
+		Empty:   to(Starting),
+	},
+	Running: {
+		Start:   to(Running),
+		Reload:  to(Swapping, Spawn),
+		Ready:   to(Running),
+		Failed:  to(Running),
+		Crashed: to(Backoff, Arm),
+		Retry:   to(Running),
+		Stop:    to(Stopping, Drain),
+		Empty:   to(Running),
+	},
+	Swapping: {
+		Start:   to(Swapping),
+		Reload:  to(Swapping, Kill, Supersede, Spawn),
+		Ready:   to(Running, Drain, Promote, Accept),
+		Failed:  to(Running, Reject),
+		Crashed: to(Starting),
+		Retry:   to(Swapping),
+		Stop:    to(Stopping, Kill, Reject, Drain),
+		Empty:   to(Swapping),
+	},
+	Backoff: {
+		Start:   to(Starting, Disarm, Spawn),
+		Reload:  to(Starting, Disarm, Spawn),
+		Ready:   to(Backoff),
+		Failed:  to(Backoff),
+		Crashed: to(Backoff),
+		Retry:   to(Starting, Respawn),
+		Stop:    to(Stopping, Disarm),
+		Empty:   to(Backoff),
+	},
+	Stopping: {
+		Start:   to(Stopping),
+		Reload:  to(Stopping, Reject),
+		Ready:   to(Stopping),
+		Failed:  to(Stopping),
+		Crashed: to(Stopping),
+		Retry:   to(Stopping),
+		Stop:    to(Stopping),
+		Empty:   to(Stopped),
+	},
+}
+
+func TestEveryEventInEveryState(t *testing.T) {
+	for _, s := range States {
+		for _, e := range Events {
+			want, listed := pairs[s][e]
+			if !listed {
+				t.Errorf("%s × %s: not in the table", s, e)
+				continue
+			}
+			state, actions := next(s, e)
+			if state != want.state || !slices.Equal(actions, want.actions) {
+				t.Errorf("%s × %s: got %s %v, want %s %v", s, e, state, actions, want.state, want.actions)
+			}
+		}
+	}
+}
+
+// A constant that is missing from its list would be a pair that nobody visits.
+func TestTheListsAreWholeAndNamed(t *testing.T) {
+	names := map[string]bool{}
+	note := func(name string, value, at int) {
+		if value != at || strings.Contains(name, "(") || names[name] {
+			t.Errorf("value %d at %d is called %q", value, at, name)
+		}
+		names[name] = true
+	}
+	for i, s := range States {
+		note("state "+s.String(), int(s), i)
+	}
+	for i, e := range Events {
+		note("event "+e.String(), int(e), i)
+	}
+	for i, a := range Actions {
+		note("action "+a.String(), int(a), i)
+	}
+	for _, beyond := range []string{State(len(States)).String(), Event(len(Events)).String(), Action(len(Actions)).String()} {
+		if !strings.Contains(beyond, "(") {
+			t.Errorf("%q is in no list", beyond)
+		}
+	}
+}
+
+// model is what the actions did, in the fewest words.
+type model struct {
+	candidate, serving, armed, deploy bool
+}
+
+// do carries an action out and says what is wrong with it, "" if nothing.
+func (m *model) do(a Action) string {
+	switch a {
+	case Spawn, Respawn:
+		if m.candidate {
+			return "a second candidate"
+		}
+		m.candidate = true
+	case Promote:
+		if !m.candidate || m.serving {
+			return "promoted nothing, or beside one that serves"
+		}
+		m.candidate, m.serving = false, true
+	case Drain:
+		m.serving = false
+	case Kill:
+		if !m.candidate {
+			return "killed nothing"
+		}
+		m.candidate = false
+	case Arm:
+		if m.armed {
+			return "armed twice"
+		}
+		m.armed = true
+	case Disarm:
+		if !m.armed {
+			return "disarmed nothing"
+		}
+		m.armed = false
+	case Accept, Reject:
+		m.deploy = false
+	case Supersede:
+	}
+	return ""
+}
+
+// happen prepares the model for e and reports whether e can happen at all.
+func (m *model) happen(e Event) bool {
+	switch e {
+	case Reload:
+		m.deploy = true
+	case Ready:
+		return m.candidate
+	case Failed:
+		defer func() { m.candidate = false }()
+		return m.candidate
+	case Crashed:
+		defer func() { m.serving = false }()
+		return m.serving
+	case Retry:
+		defer func() { m.armed = false }()
+		return m.armed
+	case Empty:
+		return !m.candidate && !m.serving
+	}
+	return true
+}
+
+// wrong says what must not be so in state s, "" if all is well.
+func (m *model) wrong(s State) string {
+	switch {
+	case m.candidate != (s == Starting || s == Swapping):
+		return "a candidate exists exactly while starting and swapping"
+	case m.serving != (s == Running || s == Swapping):
+		return "a worker serves exactly while running and swapping"
+	case m.armed != (s == Backoff):
+		return "a retry is due exactly while in backoff"
+	case m.deploy && !m.candidate:
+		return "a deploy is under way exactly as long as its candidate"
+	}
+	return ""
+}
+
+func TestWhateverHappensTheInvariantsHold(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		var m model
+		state := Stopped
+		var history []string
+		for range 500 {
+			e := Events[random.IntN(len(Events))]
+			if e == Stop && random.IntN(10) > 0 { // else most histories are about stopping
+				continue
+			}
+			before := m
+			if !m.happen(e) {
+				m = before
+				continue
+			}
+			history = append(history, e.String())
+			var actions []Action
+			was := state
+			state, actions = next(state, e)
+			for _, a := range actions {
+				if wrong := m.do(a); wrong != "" {
+					t.Fatalf("seed %d: %s in %s: %s; history %v", seed, e, was, wrong, history)
+				}
+			}
+			if wrong := m.wrong(state); wrong != "" {
+				t.Fatalf("seed %d: after %s in %s, now %s: %s; history %v", seed, e, was, state, wrong, history)
+			}
+		}
+	}
+}
+
+// Whatever state it is in, stop and the end of every process end in stopped.
+func TestStopLeadsToStopped(t *testing.T) {
+	for _, s := range States {
+		state, _ := next(s, Stop)
+		if state != Stopped {
+			state, _ = next(state, Empty)
+		}
+		if state != Stopped {
+			t.Errorf("from %s: ends in %s", s, state)
+		}
+	}
+}
