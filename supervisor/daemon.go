@@ -63,10 +63,8 @@ func (d *daemon) open() error {
 	if d.listeners, err = listener.Open(d.listens); err != nil {
 		return err
 	}
-	if d.api, err = d.dir.Listen(); err != nil {
-		return err
-	}
-	return d.dir.WritePID()
+	d.api, err = d.dir.Listen()
+	return err
 }
 
 func (d *daemon) close() {
@@ -86,6 +84,10 @@ func (d *daemon) close() {
 // API, which tells its verdict, then the output.
 func (d *daemon) run(ctx context.Context) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader of our output that left must not end us
+	received := receiveSignals()   // before the PID file invites them
+	if err := d.dir.WritePID(); err != nil {
+		return err
+	}
 	d.output = logs.NewOutput(os.Stderr)
 	d.log = slog.New(slog.NewTextHandler(d.output, &slog.HandlerOptions{Level: d.level}))
 	d.instance = supervise.NewInstance(d.timing, d.launcher(), d.book, d.log)
@@ -103,7 +105,7 @@ func (d *daemon) run(ctx context.Context) error {
 		}
 	})
 	ended := make(chan struct{})
-	signals.Go(func() { d.attend(ended, stop) })
+	signals.Go(func() { d.attend(received, ended, stop) })
 	d.greet()
 
 	d.instance.Run(instanceCtx)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +45,7 @@ func detach(state string) error {
 		return err
 	}
 	defer hear.Close()
-	c := exec.Command("/proc/self/exe", slices.DeleteFunc(slices.Clone(os.Args[1:]), isDetach)...)
+	c := exec.Command("/proc/self/exe", os.Args[1:]...)
 	c.Args[0] = os.Args[0]
 	c.Env = append(os.Environ(), envDetached+"=3")
 	c.Stdout, c.Stderr, c.ExtraFiles = log, log, []*os.File{tell}
@@ -78,7 +77,9 @@ func failedToDetach(ended error, word, logPath string) error {
 	return err
 }
 
-func isDetach(arg string) bool { return arg == "--detach" || arg == "--detach=true" }
+// detached reports whether this process is the one that goes on in the
+// background: --detach is still among its arguments.
+func detached() bool { return os.Getenv(envDetached) != "" }
 
 // tellLauncher says the first word to the process that detached this one, if
 // one did: launched, or why not. Only the first counts.

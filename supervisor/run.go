@@ -47,7 +47,7 @@ over once it is ready; one that fails changes nothing.`,
 			if err != nil {
 				return usage(err)
 			}
-			if f.detach {
+			if f.detach && !detached() {
 				return detach(s.state)
 			}
 			return supervised(c.Context(), s)

@@ -8,11 +8,16 @@ import (
 	"syscall"
 )
 
-// attend acts on signals until done: SIGHUP deploys, SIGTERM and SIGINT stop,
-// a second one of those stops at once.
-func (d *daemon) attend(done <-chan struct{}, stop func()) {
+// receiveSignals catches what attend acts on, from now on.
+func receiveSignals() chan os.Signal {
 	received := make(chan os.Signal, 16)
 	signal.Notify(received, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	return received
+}
+
+// attend acts on signals until done: SIGHUP deploys, SIGTERM and SIGINT stop,
+// a second one of those stops at once.
+func (d *daemon) attend(received chan os.Signal, done <-chan struct{}, stop func()) {
 	defer signal.Stop(received)
 	terminal := hasTerminal()
 	end := func(sig os.Signal) {

@@ -23,7 +23,10 @@ type stamped struct {
 func build() stamped {
 	s := stamped{Version: version, Commit: commit}
 	info, ok := debug.ReadBuildInfo()
-	if ok && s.Version == "" {
+	if !ok {
+		info = new(debug.BuildInfo)
+	}
+	if s.Version == "" {
 		s.Version = info.Main.Version
 	}
 	for _, setting := range info.Settings {

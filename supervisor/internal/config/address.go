@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Address is where a socket listens: a TCP address, or a path.
@@ -30,7 +30,7 @@ func ParseAddress(s string) (Address, error) {
 	case scheme == "tcp":
 		return parseTCP(s, rest)
 	case scheme == "unix":
-		return parseUnix(s)
+		return parseUnix(s, rest)
 	default:
 		return Address{}, fmt.Errorf("address %q: unknown scheme %q, it must be tcp or unix", s, scheme)
 	}
@@ -41,35 +41,43 @@ func parseTCP(whole, hostPort string) (Address, error) {
 	if err != nil {
 		return Address{}, fmt.Errorf("address %q: must be HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660", whole)
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil || n < 0 || n > 65535 {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
 		return Address{}, fmt.Errorf("address %q: port %q must be a number from 0 to 65535", whole, port)
 	}
-	return Address{Network: "tcp", Host: host, Port: n}, nil
+	if strings.ContainsFunc(host, func(c rune) bool { return c == '/' || unicode.IsSpace(c) || unicode.IsControl(c) }) {
+		return Address{}, fmt.Errorf("address %q: host %q must be a name, an IP address or empty", whole, host)
+	}
+	return Address{Network: "tcp", Host: host, Port: int(n)}, nil
 }
 
-func parseUnix(s string) (Address, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return Address{}, fmt.Errorf("address %q: %w", s, err)
+// maxPath is the longest path of a Unix socket: sun_path of unix(7), less the
+// zero at its end.
+const maxPath = 107
+
+func parseUnix(whole, rest string) (Address, error) {
+	path, options, given := strings.Cut(rest, "?")
+	switch {
+	case !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/"):
+		return Address{}, fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", whole)
+	case strings.ContainsFunc(path, unicode.IsControl):
+		return Address{}, fmt.Errorf("address %q: the path has a control character", whole)
+	case len(path) > maxPath:
+		return Address{}, fmt.Errorf("address %q: the path has %d bytes, that of a Unix socket at most %d", whole, len(path), maxPath)
 	}
-	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/" {
-		return Address{}, fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", s)
+	a := Address{Network: "unix", Path: path, Mode: defaultMode}
+	if !given {
+		return a, nil
 	}
-	a := Address{Network: "unix", Path: u.Path, Mode: defaultMode}
-	query := u.Query()
-	for key := range query {
-		if key != "mode" {
-			return Address{}, fmt.Errorf("address %q: unknown option %q, there is only mode", s, key)
-		}
+	option, value, _ := strings.Cut(options, "=")
+	if option != "mode" {
+		return Address{}, fmt.Errorf("address %q: unknown option %q, there is only mode", whole, option)
 	}
-	if query.Has("mode") {
-		mode, err := strconv.ParseUint(query.Get("mode"), 8, 32)
-		if err != nil || mode > 0o777 {
-			return Address{}, fmt.Errorf("address %q: mode %q must be an octal number up to 0777", s, query.Get("mode"))
-		}
-		a.Mode = fs.FileMode(mode)
+	mode, err := strconv.ParseUint(value, 8, 32)
+	if err != nil || mode > 0o777 {
+		return Address{}, fmt.Errorf("address %q: mode %q must be an octal number up to 0777", whole, value)
 	}
+	a.Mode = fs.FileMode(mode)
 	return a, nil
 }
 

@@ -1,7 +1,8 @@
 package logs
 
 import (
-	"strings"
+	"bytes"
+	"slices"
 	"sync"
 )
 
@@ -16,8 +17,12 @@ type Tail struct {
 // tailSize bounds a Tail in bytes.
 const tailSize = 16 << 10
 
-// Write keeps one line, given without its end.
+// Write keeps one line, given without its end, unless it is blank: those weigh
+// nothing and could be any number.
 func (t *Tail) Write(line []byte) (int, error) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return len(line), nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lines = append(t.lines, string(line))
@@ -29,15 +34,9 @@ func (t *Tail) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Last returns the last n lines, oldest first, without blank ones.
+// Last returns the last n lines that are not blank, oldest first.
 func (t *Tail) Last(n int) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var last []string
-	for i := len(t.lines) - 1; i >= 0 && len(last) < n; i-- {
-		if strings.TrimSpace(t.lines[i]) != "" {
-			last = append([]string{t.lines[i]}, last...)
-		}
-	}
-	return last
+	return slices.Clone(t.lines[max(0, len(t.lines)-n):])
 }
