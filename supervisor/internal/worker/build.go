@@ -36,8 +36,10 @@ func Pin(path string) (*Build, error) {
 		return nil, fmt.Errorf("%s: no such file", path)
 	case err != nil:
 		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: is a directory, not an executable", path)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is no regular file but %s", path, info.Mode().Type())
+		return nil, fmt.Errorf("%s: is no regular file (%s)", path, info.Mode())
 	case info.Mode().Perm()&0o111 == 0:
 		return nil, fmt.Errorf("%s: is not executable (mode %#o): chmod +x it", path, info.Mode().Perm())
 	}
@@ -110,10 +112,23 @@ func inspectELF(f *os.File) error {
 	if x.Type != elf.ET_EXEC && x.Type != elf.ET_DYN {
 		return fmt.Errorf("is an ELF file of type %s, not an executable", x.Type)
 	}
-	for _, p := range x.Progs {
-		if end := p.Off + p.Filesz; p.Type == elf.PT_LOAD && end > uint64(info.Size()) {
-			return fmt.Errorf("is half-written: it has %d bytes, its headers ask for %d", info.Size(), end)
-		}
+	if want := extent(x); want > uint64(info.Size()) {
+		return fmt.Errorf("is half-written: it has %d bytes, its headers ask for %d", info.Size(), want)
 	}
 	return nil
+}
+
+// extent is how long x's headers say that its file is. Sections count beside
+// segments: a copy that stopped in the symbols would run, but is not the build.
+func extent(x *elf.File) uint64 {
+	var end uint64
+	for _, p := range x.Progs {
+		end = max(end, p.Off+p.Filesz)
+	}
+	for _, s := range x.Sections {
+		if s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL {
+			end = max(end, s.Offset+s.FileSize)
+		}
+	}
+	return end
 }

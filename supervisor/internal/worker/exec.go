@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 
@@ -44,5 +46,19 @@ func execWorker(fd, path string, argv []string) error {
 		unix.CloseOnExec(n)
 		path = "/proc/self/fd/" + fd
 	}
-	return unix.Exec(path, argv, os.Environ())
+	closeOthers()
+	err := unix.Exec(path, argv, os.Environ())
+	if errors.Is(err, unix.ENOENT) { // the file was there when it was pinned
+		return fmt.Errorf("%w: it has gone, or its interpreter or loader is missing", err)
+	}
+	return err
+}
+
+// closeOthers marks close-on-exec what lies beyond the control socket, the last
+// descriptor that a worker is given: whoever started the supervisor may have
+// left some open in it. Before Linux 5.11 they stay.
+func closeOthers() {
+	if control, err := strconv.Atoi(os.Getenv(proto.EnvControl)); err == nil {
+		unix.CloseRange(uint(control)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	}
 }
