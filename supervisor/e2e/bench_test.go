@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// From the spawn of the app to the supervisor's knowing that it is ready, as
+// every deploy pays it.
+func BenchmarkReload(b *testing.B) {
+	s := open(b, binaries.app(b, "aaaa"))
+	var swapped time.Duration
+	for b.Loop() {
+		d := s.hangup()
+		if d.Verdict != "accepted" {
+			b.Fatalf("%+v", d)
+		}
+		swapped += time.Duration(d.SwappedMS) * time.Millisecond
+	}
+	b.ReportMetric(float64(swapped.Milliseconds())/float64(b.N), "swapped-ms")
+}
+
+// From kill -9 of the serving worker to the first answer of its successor, as
+// a client without patience sees it.
+func BenchmarkCrashToFirstAnswer(b *testing.B) {
+	s := open(b, binaries.app(b, "aaaa"))
+	h := s.mustHealth()
+	b.ResetTimer()
+	for b.Loop() {
+		b.StopTimer()
+		time.Sleep(200 * time.Millisecond) // a reload in between resets the backoff
+		if d := s.hangup(); d.Verdict != "accepted" {
+			b.Fatalf("%+v", d)
+		}
+		h = s.mustHealth()
+		b.StartTimer()
+		kill(h.PID)
+		for {
+			if now, err := s.health(); err == nil && now.Gen > h.Gen {
+				break
+			}
+		}
+	}
+}
+
+// What the operator's command costs.
+func BenchmarkStatusCommand(b *testing.B) {
+	s := open(b, binaries.app(b, "aaaa"))
+	for b.Loop() {
+		if _, _, err := s.command("status", "--json"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What the supervisor itself needs, after a hundred deploys.
+func BenchmarkSupervisorMemory(b *testing.B) {
+	s := open(b, binaries.app(b, "aaaa"))
+	for b.Loop() {
+		s.hangup()
+	}
+	rss := resident(b, s.process.Process.Pid)
+	b.ReportMetric(float64(rss)/1e6, "RSS-MB")
+	if !raceBuild && rss > 20e6 {
+		b.Errorf("the supervisor takes %d bytes, at most 20 MB are allowed", rss)
+	}
+}
+
+// resident returns a process's resident memory in bytes (proc_pid_statm(5)).
+func resident(t testing.TB, pid int) int64 {
+	t.Helper()
+	statm, err := os.ReadFile(procDir(pid) + "/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
