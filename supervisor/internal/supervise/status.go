@@ -13,12 +13,9 @@ import (
 // caller: reading it is I/O. Its errors are [ErrStopping] and ctx's.
 func (in *Instance) Status(ctx context.Context) (control.Instance, error) {
 	answer := make(chan control.Instance, 1)
-	if !in.post(func() { answer <- in.status() }) {
-		return control.Instance{}, ErrStopping
-	}
 	select {
-	case s := <-answer:
-		return s, nil
+	case in.inbox <- func() { answer <- in.status() }:
+		return <-answer, nil
 	case <-in.ended:
 		return control.Instance{}, ErrStopping
 	case <-ctx.Done():

@@ -1,0 +1,123 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+)
+
+func follow(ctx context.Context, b *Book, id string) (steps []string, err error) {
+	err = b.Follow(ctx, id, func(s control.Step) error {
+		steps = append(steps, s.Step)
+		return nil
+	})
+	return steps, err
+}
+
+func TestEveryFollowerSeesTheWholeTimeline(t *testing.T) {
+	var b Book
+	d := b.open("chat")
+	want := []string{"requested"}
+	var followers sync.WaitGroup
+	var seen [20][]string
+	for i := range seen {
+		followers.Go(func() {
+			var err error
+			if seen[i], err = follow(t.Context(), &b, d.record.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range 30 {
+		name := fmt.Sprint("step", i)
+		b.step(d, name, "")
+		want = append(want, name)
+	}
+	b.conclude(d, control.Rejected, "why")
+	want = append(want, "rejected")
+	followers.Wait()
+	late, err := follow(t.Context(), &b, d.record.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, steps := range append(seen[:], late) {
+		if !slices.Equal(steps, want) {
+			t.Errorf("a follower saw %v, want %v", steps, want)
+		}
+	}
+}
+
+func TestFollowEnds(t *testing.T) {
+	var b Book
+	d := b.open("chat")
+	t.Run("for an unknown id", func(t *testing.T) {
+		if _, err := follow(t.Context(), &b, "nosuch"); !errors.Is(err, control.ErrNoDeploy) {
+			t.Errorf("got %v, want ErrNoDeploy", err)
+		}
+	})
+	t.Run("with its context", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := follow(ctx, &b, d.record.ID); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+	})
+	t.Run("with its listener's error", func(t *testing.T) {
+		left := errors.New("left")
+		if err := b.Follow(t.Context(), d.record.ID, func(control.Step) error { return left }); !errors.Is(err, left) {
+			t.Errorf("got %v, want the listener's error", err)
+		}
+	})
+}
+
+func TestTheBookIsBounded(t *testing.T) {
+	var b Book
+	first := b.open("chat").record.ID
+	ids := map[string]bool{first: true}
+	for range kept {
+		ids[b.open("chat").record.ID] = true
+	}
+	if len(ids) != kept+1 {
+		t.Errorf("%d different ids of %d", len(ids), kept+1)
+	}
+	if n := len(b.Deploys()); n != kept {
+		t.Errorf("%d deploys are kept, want %d", n, kept)
+	}
+	if _, err := follow(t.Context(), &b, first); !errors.Is(err, control.ErrNoDeploy) {
+		t.Errorf("the oldest: %v, want ErrNoDeploy", err)
+	}
+}
+
+func TestAFollowerKeepsADeployThatTheBookForgets(t *testing.T) {
+	var b Book
+	d := b.open("chat")
+	began := make(chan struct{}, 3)
+	done := make(chan error, 1)
+	go func() {
+		done <- b.Follow(t.Context(), d.record.ID, func(control.Step) error { began <- struct{}{}; return nil })
+	}()
+	<-began
+	for range kept {
+		b.open("chat")
+	}
+	b.conclude(d, control.Accepted, "")
+	if err := <-done; err != nil {
+		t.Errorf("got %v, want the verdict", err)
+	}
+}
+
+func TestNobodysDeployIsIgnored(t *testing.T) {
+	var b Book
+	b.step(nil, "pinned", "")
+	b.swapped(nil)
+	b.supersede(nil, nil)
+	b.conclude(nil, control.Accepted, "")
+	if n := len(b.Deploys()); n != 0 {
+		t.Errorf("%d deploys", n)
+	}
+}
