@@ -116,22 +116,25 @@ func readAll(b []byte, r io.Reader) ([]byte, error) {
 func (c *Conn) ended(err error) error {
 	var closed websocket.CloseError
 	if errors.As(err, &closed) {
-		if said := c.wire.farewell.Load(); said != nil && ours(*said, closed) {
-			return nil
+		if c.closedByUs() {
+			return nil // the peer only answers
 		}
 		return &CloseError{Code: int(closed.Code), Reason: closed.Reason}
 	}
 	broken := isBroken(err)
+	if broken && c.closedByUs() {
+		return nil
+	}
 	if !broken {
 		c.Close(int(websocket.StatusProtocolError), "") // where the library did not say it
-	}
-	if c.wire.farewell.Load() != nil {
 		c.wire.linger()
-		if broken {
-			return nil
-		}
 	}
 	return fmt.Errorf("ws: read: %w", err)
+}
+
+func (c *Conn) closedByUs() bool {
+	f := c.wire.farewell.Load()
+	return f != nil && f.author == byUs
 }
 
 // isBroken tells a connection that ended from a peer that broke the protocol.
@@ -140,12 +143,6 @@ func isBroken(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &sys) || errors.As(err, &op) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// ours reports whether the peer's close only answers the frame we sent: an
-// answer repeats the code (RFC 6455 section 5.5.1).
-func ours(said []byte, answer websocket.CloseError) bool {
-	return len(said) >= 4 && websocket.StatusCode(binary.BigEndian.Uint16(said[2:])) == answer.Code
 }
 
 // frames are lent to Write while a frame is assembled.
@@ -193,7 +190,7 @@ func (c *Conn) Close(code int, reason string) {
 	reason = reason[:min(len(reason), maxReason)]
 	f := appendHeader(make([]byte, 0, 4+len(reason)), opClose, 2+len(reason))
 	f = binary.BigEndian.AppendUint16(f, uint16(code))
-	c.wire.end(append(f, reason...))
+	c.wire.end(farewell{append(f, reason...), byUs})
 }
 
 // CloseNow ends the connection without a word.

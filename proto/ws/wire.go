@@ -38,14 +38,28 @@ type wire struct {
 	readErr error
 	tryFn   func(uintptr) bool // tryRead, bound once: an idle connection allocates nothing
 
-	// farewell is the close frame, ours or the library's: once it is set no
-	// other frame begins, and who holds mu last writes it.
-	farewell atomic.Pointer[[]byte]
+	// farewell is set once: then no other frame begins, and who holds mu last
+	// writes it.
+	farewell atomic.Pointer[farewell]
 
 	mu    sync.Mutex // held while a frame is written
 	rest  []byte     // of the frame that ran into its deadline
 	write writePhase
 }
+
+// farewell is the one close frame of our side.
+type farewell struct {
+	frame  []byte
+	author author
+}
+
+// author is who decided to close.
+type author uint8
+
+const (
+	byLibrary author = iota // it answers the peer's close, or the peer broke the protocol
+	byUs
+)
 
 type writePhase uint8
 
@@ -141,7 +155,7 @@ func (w *wire) release() {
 // the peer closed or broke the protocol.
 func (w *wire) Write(frame []byte) (int, error) {
 	if frame[0]&0x0f == opClose {
-		w.end(slices.Clone(frame))
+		w.end(farewell{slices.Clone(frame), byLibrary})
 		return len(frame), nil
 	}
 	if err := w.writeFrame(frame); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -220,10 +234,10 @@ func (w *wire) waitWrite(b []byte, n int) (int, error) {
 	return n + m, err
 }
 
-// end sends frame, a close, as the last one, and bounds everything that is
-// still under way. Only the first call counts.
-func (w *wire) end(frame []byte) {
-	if !w.farewell.CompareAndSwap(nil, &frame) {
+// end sends f as the last frame, and bounds everything that is still under
+// way. Only the first call counts.
+func (w *wire) end(f farewell) {
+	if !w.farewell.CompareAndSwap(nil, &f) {
 		return
 	}
 	w.SetDeadline(time.Now().Add(Linger))
@@ -240,7 +254,7 @@ func (w *wire) sayFarewell() {
 	if w.write >= writeEnded {
 		return
 	}
-	if w.push(append(w.rest, *w.farewell.Load()...)) == nil {
+	if w.push(append(w.rest, w.farewell.Load().frame...)) == nil {
 		w.write = writeEnded
 		return
 	}

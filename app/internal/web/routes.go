@@ -55,12 +55,37 @@ func (s *Server) always(next http.Handler) http.Handler {
 		}
 		defer s.serving.Done()
 		s.secure(w.Header(), r)
-		if s.isDraining() {
-			w.Header().Set("Connection", "close") // the next request finds our successor
-		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(&answer{ResponseWriter: w, server: s}, r)
 	})
 }
+
+// answer closes its connection when the server drains, also when the drain
+// began after the request: the next one finds our successor.
+type answer struct {
+	http.ResponseWriter
+	server *Server
+	status int // 0 until it is written
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && a.server.isDraining() {
+		a.Header().Set("Connection", "close")
+	}
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (s *Server) badMethod(allow string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
