@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -68,6 +69,7 @@ func Join(build Build) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	nameProcess()
 	conn, err := NewConn(fd)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvControl, err)
@@ -79,6 +81,14 @@ func Join(build Build) (*Worker, error) {
 	}
 	w := &Worker{peer: NewPeer(conn), hello: hello}
 	return w, w.peer.Send(Hello{Versions: Versions(), Build: build, PID: os.Getpid()})
+}
+
+// nameProcess gives this process the name that ps and top show. Started from a
+// descriptor, it would be called by the descriptor's number.
+func nameProcess() {
+	if len(os.Args) > 0 {
+		os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0) // only a name
+	}
 }
 
 func receiveHello(conn *Conn) (Hello, error) {
