@@ -61,11 +61,11 @@ func TestALifeOfAWorker(t *testing.T) {
 		t.Errorf("generation %d, want 7", w.Generation())
 	}
 	delivered, peers := make(chan string, 1), make(chan int, 1)
-	drains := make(chan Drain, 1)
+	drains, drained := make(chan Drain, 2), make(chan struct{})
 	done := make(chan error)
 	go func() {
 		done <- w.Run(t.Context(), Handler{
-			Drain:   func(_ context.Context, d Drain) { drains <- d },
+			Drain:   func(_ context.Context, d Drain) { drains <- d; <-drained },
 			Deliver: func(b []byte) { delivered <- string(b) },
 			Peers:   func(n int) { peers <- n },
 			Stats:   func() Stats { return Stats{Conns: 3} },
@@ -96,8 +96,11 @@ func TestALifeOfAWorker(t *testing.T) {
 	}
 	send(t, sup, Drain{Why: WhyDeploy, Rate: 10, TimeoutMS: 1000})
 	send(t, sup, Drain{Why: WhyStop, Rate: 10, TimeoutMS: 1000}) // once is enough
-	if d := <-drains; d.Why != WhyDeploy {
-		t.Errorf("drain %+v", d)
+	send(t, sup, Ping{}) // is answered while it drains
+	expect(t, sup, KindPong)
+	close(drained)
+	if d := <-drains; d.Why != WhyDeploy || len(drains) > 0 {
+		t.Errorf("drain %+v and %d more", d, len(drains))
 	}
 	expect(t, sup, KindDrained)
 	if b := expect(t, sup, KindBye).(Bye); b.Reason != "deploy" {
