@@ -15,7 +15,7 @@ import (
 
 // utterance is one line of the transcript, which the page's tests read too.
 type utterance struct {
-	From string          `json:"from"`
+	Dir  string          `json:"dir"` // c: the client says it, s: the server
 	Line json.RawMessage `json:"line"`
 }
 
@@ -41,7 +41,7 @@ func TestTranscript(t *testing.T) {
 	seen := map[Kind]bool{}
 	for _, u := range transcript(t) {
 		read := ParseServer
-		if u.From == "client" {
+		if u.Dir == "c" {
 			read = ParseClient
 		}
 		m, err := read(u.Line)
@@ -52,7 +52,7 @@ func TestTranscript(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", u.Line, err)
 		}
-		if got := string(AppendLine(nil, m)); u.From == "server" && got != string(u.Line)+"\n" {
+		if got := string(AppendLine(nil, m)); u.Dir == "s" && got != string(u.Line)+"\n" {
 			t.Errorf("got  %swant %s", got, u.Line)
 		}
 		seen[Kind(reflect.ValueOf(m).Elem().FieldByName("T").String())] = true

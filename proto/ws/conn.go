@@ -68,11 +68,8 @@ const keepMessage = 64 << 10
 func (c *Conn) Serve(handle func(t Type, data []byte)) error {
 	defer c.lib.CloseNow()
 	for {
-		t, r, err := c.lib.Reader(context.Background())
-		if err == nil {
-			err = c.message(t, r, handle)
-		}
-		if err != nil {
+		c.wire.await()
+		if err := c.message(handle); err != nil {
 			return c.ended(err)
 		}
 	}
@@ -80,7 +77,11 @@ func (c *Conn) Serve(handle func(t Type, data []byte)) error {
 
 // message reads one message whole and hands it over, unless we have said
 // goodbye already.
-func (c *Conn) message(t websocket.MessageType, r io.Reader, handle func(Type, []byte)) error {
+func (c *Conn) message(handle func(Type, []byte)) error {
+	t, r, err := c.lib.Reader(context.Background())
+	if err != nil {
+		return err
+	}
 	p := messages.Get().(*[]byte)
 	defer func() {
 		if cap(*p) <= keepMessage {

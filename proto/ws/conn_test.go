@@ -80,8 +80,8 @@ func (p *peer) header() string {
 	return string(b)
 }
 
-// frame builds a masked frame.
-func frame(first byte, payload string) []byte {
+// masked builds a frame of a client.
+func masked(first byte, payload string) []byte {
 	b := appendHeader(nil, 0, len(payload))
 	b[0], b[1] = first, b[1]|0x80
 	b = append(b, 1, 2, 3, 4)
@@ -158,7 +158,7 @@ func (p *peer) served() error {
 func echo(c *Conn, _ Type, data []byte) { c.Write(data) }
 
 func TestMessages(t *testing.T) {
-	p := serve(t, Options{}, frame(0x81, "with the handshake"), echo)
+	p := serve(t, Options{}, masked(0x81, "with the handshake"), echo)
 	want := func(s string) {
 		t.Helper()
 		if first, got := p.receive(); first != 0x81 || string(got) != s {
@@ -168,11 +168,11 @@ func TestMessages(t *testing.T) {
 	want("with the handshake")
 	for _, n := range []int{0, 1, 13, 14, 15, 16, 125, 126, 127, 4095, 4096, 4097, 16 << 10} {
 		s := strings.Repeat("x", n)
-		p.send(frame(0x81, s))
+		p.send(masked(0x81, s))
 		want(s)
 	}
 	// In fragments, with a ping between them, one byte at a time.
-	for _, b := range bytes.Join([][]byte{frame(0x01, "one "), frame(0x89, "are you there"), frame(0x00, "two "), frame(0x80, "three")}, nil) {
+	for _, b := range bytes.Join([][]byte{masked(0x01, "one "), masked(0x89, "are you there"), masked(0x00, "two "), masked(0x80, "three")}, nil) {
 		p.send([]byte{b})
 	}
 	if first, got := p.receive(); first != 0x8a || string(got) != "are you there" {
@@ -182,7 +182,7 @@ func TestMessages(t *testing.T) {
 	// Many at once.
 	var many []byte
 	for range 100 {
-		many = append(many, frame(0x81, "many")...)
+		many = append(many, masked(0x81, "many")...)
 	}
 	p.send(many)
 	for range 100 {
@@ -202,7 +202,7 @@ func TestHandlerIsNeverCalledTwiceAtOnce(t *testing.T) {
 		c.Write(data)
 	})
 	for range 20 {
-		p.send(frame(0x81, "x"))
+		p.send(masked(0x81, "x"))
 	}
 	for range 20 {
 		p.receive()
@@ -213,7 +213,7 @@ func TestHowItEnds(t *testing.T) {
 	var closed *CloseError
 	t.Run("the peer closes", func(t *testing.T) {
 		p := serve(t, Options{}, nil, echo)
-		p.send(frame(0x88, "\x0f\xa0bye"))
+		p.send(masked(0x88, "\x0f\xa0bye"))
 		p.wantClose(4000, "bye")
 		p.wantEnd()
 		if err := p.served(); !errors.As(err, &closed) || closed.Code != 4000 || closed.Reason != "bye" {
@@ -225,8 +225,8 @@ func TestHowItEnds(t *testing.T) {
 		p.ws.Close(1012, "deploy")
 		p.ws.Close(4001, "the first counts")
 		p.wantClose(1012, "deploy")
-		p.send(frame(0x81, "said before I heard"))
-		p.send(frame(0x88, "\x03\xf4"))
+		p.send(masked(0x81, "said before I heard"))
+		p.send(masked(0x88, "\x03\xf4"))
 		p.wantEnd()
 		if err := p.served(); err != nil {
 			t.Errorf("got %v, want nil", err)
@@ -249,14 +249,14 @@ func TestHowItEnds(t *testing.T) {
 	})
 	t.Run("the handler closes", func(t *testing.T) {
 		p := serve(t, Options{}, nil, func(c *Conn, _ Type, _ []byte) { c.Close(4500, "no") })
-		p.send(append(frame(0x81, "x"), frame(0x81, "never handled")...))
+		p.send(append(masked(0x81, "x"), masked(0x81, "never handled")...))
 		p.wantClose(4500, "no")
-		p.send(frame(0x88, "\x11\x94"))
+		p.send(masked(0x88, "\x11\x94"))
 		p.wantEnd()
 	})
 	t.Run("too big", func(t *testing.T) {
 		p := serve(t, Options{ReadLimit: 100}, nil, echo)
-		p.send(frame(0x81, strings.Repeat("x", 5000)))
+		p.send(masked(0x81, strings.Repeat("x", 5000)))
 		if first, payload := p.receive(); first != 0x88 || binary.BigEndian.Uint16(payload) != 1009 {
 			t.Errorf("got %x %q, want a close 1009", first, payload)
 		}
@@ -267,12 +267,12 @@ func TestHowItEnds(t *testing.T) {
 	})
 	for name, b := range map[string][]byte{
 		"not masked":       append(appendHeader(nil, opText, 1), 'x'),
-		"reserved bit":     frame(0xc1, "x"),
-		"unknown opcode":   frame(0x83, "x"),
-		"stray fragment":   frame(0x80, "x"),
-		"fragmented ping":  frame(0x09, "x"),
-		"bad close":        frame(0x88, "x"),
-		"message in other": append(frame(0x01, "x"), frame(0x81, "y")...),
+		"reserved bit":     masked(0xc1, "x"),
+		"unknown opcode":   masked(0x83, "x"),
+		"stray fragment":   masked(0x80, "x"),
+		"fragmented ping":  masked(0x09, "x"),
+		"bad close":        masked(0x88, "x"),
+		"message in other": append(masked(0x01, "x"), masked(0x81, "y")...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := serve(t, Options{}, nil, echo)
@@ -288,7 +288,7 @@ func TestHowItEnds(t *testing.T) {
 	}
 	t.Run("the connection is cut", func(t *testing.T) {
 		p := serve(t, Options{}, nil, echo)
-		p.send(frame(0x81, "whole")[:4])
+		p.send(masked(0x81, "whole")[:4])
 		p.conn.Close()
 		if err := p.served(); err == nil || errors.As(err, &closed) {
 			t.Errorf("got %v, want an error", err)
@@ -362,7 +362,7 @@ func TestFramesAreNotMixed(t *testing.T) {
 	}
 	writing.Go(func() {
 		for range each {
-			p.conn.Write(frame(0x89, strings.Repeat("p", 125)))
+			p.conn.Write(masked(0x89, strings.Repeat("p", 125)))
 		}
 	})
 	texts, pongs := 0, 0
@@ -386,7 +386,7 @@ func TestSilent(t *testing.T) {
 	if peer, we := p.ws.Silent(); peer < 40*time.Millisecond || we < 40*time.Millisecond {
 		t.Errorf("got %v and %v, want at least the time waited", peer, we)
 	}
-	p.send(frame(0x81, "x"))
+	p.send(masked(0x81, "x"))
 	p.receive()
 	if peer, we := p.ws.Silent(); peer > 40*time.Millisecond || we > 40*time.Millisecond {
 		t.Errorf("got %v and %v after a message", peer, we)

@@ -35,6 +35,7 @@ type wire struct {
 	from    int             // buf[from:to] is not handed out yet
 	to      int
 	pre     []byte // what came with the handshake
+	in      frame
 	readErr error
 	tryFn   func(uintptr) bool // tryRead, bound once: an idle connection allocates nothing
 
@@ -86,22 +87,43 @@ func newWire(c net.Conn, pre []byte, timeout time.Duration) (*wire, error) {
 	return w, nil
 }
 
+// Read never hands out bytes behind the end of a frame. So whenever the library
+// comes back for a new frame it holds nothing: what it was given is used up, and
+// the rest of the stream is ours.
 func (w *wire) Read(p []byte) (int, error) {
-	if len(w.pre) > 0 {
-		n := copy(p, w.pre)
-		w.pre = w.pre[n:]
-		return n, nil
-	}
-	if w.buf == nil {
-		if err := w.fill(); err != nil {
-			return 0, err
+	b := w.pre
+	if len(b) == 0 {
+		if w.buf == nil {
+			if err := w.fill(); err != nil {
+				return 0, err
+			}
 		}
+		b = w.buf[w.from:w.to]
 	}
-	n := copy(p, w.buf[w.from:w.to])
+	n := w.in.upTo(b[:min(len(p), len(b))])
+	copy(p, b[:n])
+	w.took(n)
+	return n, nil
+}
+
+// took notes that n bytes were handed out.
+func (w *wire) took(n int) {
+	if len(w.pre) > 0 {
+		w.pre = w.pre[n:]
+		return
+	}
 	if w.from += n; w.from == w.to {
 		w.release()
 	}
-	return n, nil
+}
+
+// await waits, between two messages, until there is something to read. An idle
+// connection waits here and not inside the library, whose calls would keep its
+// stack twice as large. What ended the wait the next Read tells.
+func (w *wire) await() {
+	if len(w.pre) == 0 && w.buf == nil {
+		w.fill()
+	}
 }
 
 // fill waits until the socket has something and takes it.

@@ -147,7 +147,8 @@ func (m *Member) mark() {
 		switch s := m.state.Load(); s {
 		case memberIdle:
 			if m.state.CompareAndSwap(s, memberFlushing) {
-				m.hub.flushers.Go(m.flush)
+				m.hub.flushers.Add(1)
+				go m.flush()
 				return
 			}
 		case memberFlushing:
@@ -162,6 +163,7 @@ func (m *Member) mark() {
 
 // flush tells until nothing is left.
 func (m *Member) flush() {
+	defer m.hub.flushers.Done()
 	for {
 		m.state.CompareAndSwap(memberMarked, memberFlushing) // this round covers it
 		d, err := m.round()

@@ -1,9 +1,0 @@
-package web
-
-import (
-	"testing"
-
-	"github.com/simpletalk/simpletalk/proto/leaktest"
-)
-
-func TestMain(m *testing.M) { leaktest.Main(m) }

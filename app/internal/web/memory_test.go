@@ -1,0 +1,136 @@
+package web
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/proto/leaktest"
+)
+
+// idleVar makes the test binary a server for TestIdleMemory.
+const idleVar = "WEB_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(idleVar) == "" {
+		leaktest.Main(m)
+	}
+	os.Exit(m.Run())
+}
+
+// TestServeForMeasurement is the server of TestIdleMemory, in a process of its
+// own: it prints its address and ends with its input.
+func TestServeForMeasurement(t *testing.T) {
+	if os.Getenv(idleVar) == "" {
+		t.Skip("not a test by itself")
+	}
+	h := open(t, chat.NewMemory(), func(o *Options, _ *chat.Options) { o.MaxConns = 1 << 20 })
+	fmt.Println("COOKIE", h.guest("Idle"), h.addr)
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		debug.FreeOSMemory() // what the collector and the scavenger do in a few idle minutes
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Println("COLLECTED", m.HeapInuse>>10, m.StackInuse>>10)
+	}
+}
+
+// TestIdleMemory measures the resident memory of a connection that has said
+// hello and is silent, after a collection. The race detector's own memory is not what is meant.
+func TestIdleMemory(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("measured without the race detector and -short")
+	}
+	const n = 2000
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForMeasurement$")
+	cmd.Env = append(os.Environ(), idleVar+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer in.Close()
+	lines := bufio.NewScanner(out)
+	says := func(word string) (a, b string) {
+		for lines.Scan() {
+			if f := strings.Fields(lines.Text()); len(f) == 3 && f[0] == word {
+				return f[1], f[2]
+			}
+		}
+		t.Fatalf("the server does not say %s", word)
+		return "", ""
+	}
+	cookie, addr := says("COOKIE")
+	rss := func() int {
+		time.Sleep(time.Second)
+		io.WriteString(in, "\n")
+		heap, stack := says("COLLECTED")
+		t.Logf("heap %s KiB, stacks %s KiB", heap, stack)
+		return resident(t, cmd.Process.Pid)
+	}
+	warm := idleClients(t, addr, cookie, 200) // pools and stacks of a busy start
+	defer warm()
+	before := rss()
+	stop := idleClients(t, addr, cookie, n)
+	defer stop()
+	each := float64(rss()-before) / n / 1024
+	t.Logf("%.1f KiB per idle connection (%d of them, %s)", each, n, runtime.Version())
+	if each > 12 {
+		t.Errorf("%.1f KiB per idle connection, want about 10", each)
+	}
+}
+
+// idleClients connects n clients that say hello and no more.
+func idleClients(t *testing.T, addr, cookie string, n int) (stop func()) {
+	var conns []net.Conn
+	for range n {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+		fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: %s\r\nOrigin: http://%s\r\nCookie: %s\r\nConnection: Upgrade\r\n"+
+			"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", addr, addr, cookie)
+		resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
+		if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("handshake: %v %v", resp, err)
+		}
+		c.Write(append([]byte{0x81, 0x80 | byte(len(hello)), 0, 0, 0, 0}, hello...)) // a zero mask
+	}
+	return func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+}
+
+// resident returns VmRSS of a process, in bytes.
+func resident(t *testing.T, pid int) int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kb << 10
+}
