@@ -96,7 +96,7 @@ func TestALifeOfAWorker(t *testing.T) {
 	}
 	send(t, sup, Drain{Why: WhyDeploy, Rate: 10, TimeoutMS: 1000})
 	send(t, sup, Drain{Why: WhyStop, Rate: 10, TimeoutMS: 1000}) // once is enough
-	send(t, sup, Ping{}) // is answered while it drains
+	send(t, sup, Ping{})                                         // is answered while it drains
 	expect(t, sup, KindPong)
 	close(drained)
 	if d := <-drains; d.Why != WhyDeploy || len(drains) > 0 {
