@@ -25,6 +25,8 @@ const defaultMode fs.FileMode = 0o660
 func ParseAddress(s string) (Address, error) {
 	scheme, rest, found := strings.Cut(s, "://")
 	switch {
+	case !found && strings.HasPrefix(s, "unix:/"):
+		return Address{}, relative(s)
 	case !found:
 		return parseTCP(s, s)
 	case scheme == "tcp":
@@ -59,7 +61,7 @@ func parseUnix(whole, rest string) (Address, error) {
 	path, options, given := strings.Cut(rest, "?")
 	switch {
 	case !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/"):
-		return Address{}, fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", whole)
+		return Address{}, relative(whole)
 	case strings.ContainsFunc(path, unicode.IsControl):
 		return Address{}, fmt.Errorf("address %q: the path has a control character", whole)
 	case len(path) > maxPath:
@@ -79,6 +81,10 @@ func parseUnix(whole, rest string) (Address, error) {
 	}
 	a.Mode = fs.FileMode(mode)
 	return a, nil
+}
+
+func relative(whole string) error {
+	return fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", whole)
 }
 
 // String returns the address as ParseAddress reads it.

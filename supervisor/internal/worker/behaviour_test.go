@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,7 +34,7 @@ func behave(how string) {
 		dir, _ := os.Getwd()
 		fmt.Println(dir)
 	case "wait":
-		select {}
+		linger()
 	case "exit":
 		code, _ := strconv.Atoi(argument)
 		os.Exit(code)
@@ -44,10 +45,10 @@ func behave(how string) {
 		os.Stdout.Write(bytes.Repeat([]byte("0123456789abcde\n"), burstSize/16))
 	case "notify":
 		notify(argument)
-		select {}
+		linger()
 	case "raw":
 		raw(argument)
-		select {}
+		linger()
 	case "join":
 		join()
 	case "beget":
@@ -57,6 +58,9 @@ func behave(how string) {
 		os.Exit(99)
 	}
 }
+
+// linger lives on until it is ended, and no longer than any test.
+func linger() { time.Sleep(time.Hour) }
 
 // burstSize is more than any pipe holds.
 const burstSize = 5 << 20

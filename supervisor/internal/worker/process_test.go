@@ -94,8 +94,10 @@ func start(t *testing.T, behaviour string) *run {
 	return startSpec(t, Spec{Build: self(t), Env: env(behaviour)})
 }
 
+// env makes a worker behave so. The race detector's worker would sleep for a
+// second as it exits.
 func env(behaviour string) []string {
-	return append(Inherit(os.Environ()), envBehaviour+"="+behaviour)
+	return append(Inherit(os.Environ()), envBehaviour+"="+behaviour, "GORACE=atexit_sleep_ms=0")
 }
 
 func startSpec(t *testing.T, spec Spec) *run {
