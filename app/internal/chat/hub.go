@@ -71,7 +71,7 @@ func NewHub(o Options) *Hub {
 		names:    map[string]map[string]int{},
 		stalled:  map[*Member]struct{}{},
 	}
-	h.writer = newWriter(o.Store, h.committed)
+	h.writer = newWriter(o.Store, o.Log, h.committed)
 	return h
 }
 

@@ -3,6 +3,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestPostsShareCommits(t *testing.T) {
 }
 
 func TestQueueOfPostsIsBounded(t *testing.T) {
-	w := newWriter(NewMemory(), func([]Appended) {})
+	w := newWriter(NewMemory(), slog.New(slog.DiscardHandler), func([]Appended) {})
 	for range maxQueue {
 		w.post(Draft{})
 	}

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -50,10 +51,21 @@ type writer struct {
 	store   Store
 	queue   chan *Pending
 	publish func([]Appended) // called with each committed group, in order
+	log     *slog.Logger
+	state   storeState // of run alone
 }
 
-func newWriter(s Store, publish func([]Appended)) *writer {
-	return &writer{store: s, queue: make(chan *Pending, maxQueue), publish: publish}
+// storeState is whether the last commit succeeded: only a change is logged, a
+// full disk would fill the log too.
+type storeState uint8
+
+const (
+	storeWorks storeState = iota
+	storeFails
+)
+
+func newWriter(s Store, log *slog.Logger, publish func([]Appended)) *writer {
+	return &writer{store: s, queue: make(chan *Pending, maxQueue), publish: publish, log: log}
 }
 
 // post queues a draft. It never blocks.
@@ -111,7 +123,20 @@ func (w *writer) commit(group []*Pending) {
 		}
 		close(p.done)
 	}
+	w.note(err)
 	if err == nil {
 		w.publish(appended)
+	}
+}
+
+// note logs when the store begins to fail, and when it works again.
+func (w *writer) note(err error) {
+	switch {
+	case err != nil && w.state == storeWorks:
+		w.state = storeFails
+		w.log.Error("posts are not stored", "err", err)
+	case err == nil && w.state == storeFails:
+		w.state = storeWorks
+		w.log.Info("posts are stored again")
 	}
 }

@@ -200,7 +200,7 @@ func (c *conn) settle() {
 
 // postFailed answers a post that the store did not take.
 func (c *conn) postFailed(p posting, err error) {
-	c.server.o.Log.Error("post not stored", "room", p.room, "user", c.user.ID, "err", err)
+	c.server.o.Log.Debug("post not stored", "room", p.room, "user", c.user.ID, "err", err)
 	code, retry := wire.CodeUnavailable, retryUnavailable
 	if errors.Is(err, chat.ErrFull) {
 		code, retry = wire.CodeStorageFull, retryFull
@@ -231,7 +231,7 @@ func (c *conn) get(g *wire.Get) error {
 	defer cancel()
 	h, err := history(ctx, c.server.o.Hub, g.Room, span{after: g.After, before: g.Before, limit: g.Limit})
 	if err != nil {
-		c.server.o.Log.Error("history not read", "room", g.Room, "err", err)
+		c.server.o.Log.Debug("history not read", "room", g.Room, "err", err)
 		return &wire.Error{Code: wire.CodeUnavailable, Msg: toAPI(err).msg}
 	}
 	c.reply(&wire.Page{T: wire.KindPage, Room: g.Room, Events: h.WireEvents(), More: h.More})
