@@ -26,7 +26,7 @@ func ParseAddress(s string) (Address, error) {
 	scheme, rest, found := strings.Cut(s, "://")
 	switch {
 	case !found && strings.HasPrefix(s, "unix:/"):
-		return Address{}, relative(s)
+		return Address{}, notAbsolute(s)
 	case !found:
 		return parseTCP(s, s)
 	case scheme == "tcp":
@@ -61,7 +61,7 @@ func parseUnix(whole, rest string) (Address, error) {
 	path, options, given := strings.Cut(rest, "?")
 	switch {
 	case !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/"):
-		return Address{}, relative(whole)
+		return Address{}, notAbsolute(whole)
 	case strings.ContainsFunc(path, unicode.IsControl):
 		return Address{}, fmt.Errorf("address %q: the path has a control character", whole)
 	case len(path) > maxPath:
@@ -83,7 +83,7 @@ func parseUnix(whole, rest string) (Address, error) {
 	return a, nil
 }
 
-func relative(whole string) error {
+func notAbsolute(whole string) error {
 	return fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", whole)
 }
 

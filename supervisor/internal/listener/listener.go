@@ -102,14 +102,17 @@ func clearStale(path string) error {
 		return errors.New("the path exists and is no socket: remove it or choose another")
 	}
 	c, err := net.Dial("unix", path)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.Close()
 		return syscall.EADDRINUSE
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
+	case errors.Is(err, syscall.EAGAIN): // somebody listens: the queue is full
+		return syscall.EADDRINUSE
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return os.Remove(path)
+	default:
 		return err
 	}
-	return os.Remove(path)
 }
 
 // duplicate returns a raw close-on-exec copy of l's descriptor and leaves its

@@ -1,0 +1,287 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// backend is a supervisor that is told what to answer.
+type backend struct {
+	status Status
+	err    error
+	steps  chan Step // of the deploy "one"
+}
+
+func (b *backend) Status(context.Context) (Status, error) { return b.status, b.err }
+
+func (b *backend) Reload(context.Context) (string, error) { return "one", b.err }
+
+func (b *backend) Follow(ctx context.Context, id string, each func(Step) error) error {
+	if id != "one" {
+		return ErrNoDeploy
+	}
+	for {
+		select {
+		case s, more := <-b.steps:
+			if !more {
+				return errors.New("the book burned")
+			}
+			if err := each(s); err != nil {
+				return err
+			}
+			if s.Deploy.Verdict != Pending {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// serve answers operators for b. stop ends it and waits for its end.
+func serve(t *testing.T, b Backend) (c *Client, stop func()) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "control.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := (&Server{Backend: b, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, l); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	stop = func() { cancel(); serving.Wait() }
+	t.Cleanup(stop)
+	return NewClient(func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}), stop
+}
+
+func TestStatus(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	want := Status{
+		PID: 7, Version: "v1", Commit: "abc", Started: at,
+		Listen: []Listen{{"http", "127.0.0.1:3000"}},
+		Programs: []Program{{"chat", []Instance{{
+			State: "running", Gen: 3, PID: 8, Build: Build{Path: "/srv/app", SHA256: "ff"}, StartedAt: &at,
+			Restarts: 2, LastExit: "killed by SIGSEGV", Conns: 5, RSSBytes: 1 << 20,
+			Draining: []Draining{{Gen: 2, PID: 6, Conns: 1, Deadline: at}},
+		}}}},
+		Deploys: []Deploy{{ID: "one", Program: "chat", Verdict: Accepted, At: at, SwappedMS: 12}},
+	}
+	c, _ := serve(t, &backend{status: want})
+	got, err := c.Status(t.Context())
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// Programs read this: a name that changed would break them.
+func TestTheNamesOfTheContract(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	got, err := json.Marshal(Status{
+		Programs: []Program{{Instances: []Instance{{StartedAt: &at, Draining: []Draining{{}}}}}},
+		Deploys:  []Deploy{{}},
+		Listen:   []Listen{{}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pid", "version", "programs", "name", "instances", "index", "state", "gen", "build", "path",
+		"commit", "sha256", "started_at", "restarts", "last_exit", "conns", "rss_bytes", "draining", "deadline", "deploys", "id",
+		"program", "verdict", "reason", "at", "swapped_ms", "listen", "address"} {
+		if !strings.Contains(string(got), `"`+name+`":`) {
+			t.Errorf("%q is missing in %s", name, got)
+		}
+	}
+}
+
+func TestADeployIsFollowedToItsVerdict(t *testing.T) {
+	b := &backend{steps: make(chan Step)}
+	c, _ := serve(t, b)
+	id, err := c.Reload(t.Context())
+	if err != nil || id != "one" {
+		t.Fatalf("Reload: %q, %v", id, err)
+	}
+	pending := &Deploy{ID: "one", Verdict: Pending}
+	rejected := &Deploy{ID: "one", Verdict: Rejected, Reason: "exit status 3"}
+	told := make(chan string)
+	go func() {
+		for _, s := range []Step{{Step: "requested", Deploy: pending}, {Step: "spawned", Deploy: pending}, {Step: "rejected", Deploy: rejected}} {
+			b.steps <- s
+			if got := <-told; got != s.Step { // each at once, not when all is over
+				t.Errorf("told %q, want %q", got, s.Step)
+			}
+		}
+	}()
+	var steps []string
+	got, err := c.Follow(t.Context(), id, func(s Step) {
+		steps = append(steps, s.Step)
+		told <- s.Step
+	})
+	if err != nil || got != *rejected {
+		t.Errorf("got %+v, %v; want %+v", got, err, *rejected)
+	}
+	if want := []string{"requested", "spawned", "rejected"}; !slices.Equal(steps, want) {
+		t.Errorf("steps %v, want %v", steps, want)
+	}
+}
+
+func TestAnUnknownDeploy(t *testing.T) {
+	c, _ := serve(t, &backend{})
+	_, err := c.Follow(t.Context(), "two", func(Step) {})
+	if err == nil || err.Error() != ErrNoDeploy.Error() {
+		t.Errorf("got %v, want %v", err, ErrNoDeploy)
+	}
+}
+
+func TestARefusalIsToldAsItIs(t *testing.T) {
+	c, _ := serve(t, &backend{err: errors.New("the supervisor is stopping")})
+	if _, err := c.Status(t.Context()); err == nil || err.Error() != "the supervisor is stopping" {
+		t.Errorf("Status: %v", err)
+	}
+	if _, err := c.Reload(t.Context()); err == nil || err.Error() != "the supervisor is stopping" {
+		t.Errorf("Reload: %v", err)
+	}
+}
+
+// status asks without the client, which never asks for anything wrong.
+func status(t *testing.T, c *Client, method, path string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://supervisor"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestWhatTheAPIRefuses(t *testing.T) {
+	c, _ := serve(t, &backend{})
+	for request, want := range map[string]int{
+		"GET /v1/deploys/two/steps": http.StatusNotFound,
+		"GET /v1/reload":            http.StatusMethodNotAllowed,
+		"POST /v1/status":           http.StatusMethodNotAllowed,
+		"GET /v2/status":            http.StatusNotFound,
+		"GET /":                     http.StatusNotFound,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if got := status(t, c, method, path); got != want {
+			t.Errorf("%s: %d, want %d", request, got, want)
+		}
+	}
+}
+
+// following follows a deploy until its first step has been told.
+func following(t *testing.T, c *Client, b *backend) (ended chan error) {
+	t.Helper()
+	began := make(chan struct{}, 10)
+	ended = make(chan error, 1)
+	go func() {
+		_, err := c.Follow(t.Context(), "one", func(Step) { began <- struct{}{} })
+		ended <- err
+	}()
+	b.steps <- Step{Step: "requested", Deploy: &Deploy{ID: "one", Verdict: Pending}}
+	<-began
+	return ended
+}
+
+func TestASupervisorThatEndsBeforeTheVerdict(t *testing.T) {
+	for name, end := range map[string]func(b *backend, stop func()){
+		"by itself":       func(_ *backend, stop func()) { stop() },
+		"with its answer": func(b *backend, _ func()) { close(b.steps) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &backend{steps: make(chan Step)}
+			c, stop := serve(t, b)
+			ended := following(t, c, b)
+			end(b, stop)
+			err := <-ended
+			if err == nil || !strings.Contains(err.Error(), "follow deploy one: the supervisor ended before the verdict") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// The verdict of a deploy that the stop rejected still reaches who waits.
+func TestTheEndWaitsForAVerdict(t *testing.T) {
+	b := &backend{steps: make(chan Step)}
+	c, stop := serve(t, b)
+	ended := following(t, c, b)
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	b.steps <- Step{Step: "rejected", Deploy: &Deploy{ID: "one", Verdict: Rejected}}
+	if err := <-ended; err != nil {
+		t.Errorf("got %v, want the verdict", err)
+	}
+	<-stopped
+}
+
+func TestNoSupervisor(t *testing.T) {
+	c := NewClient(func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", filepath.Join(t.TempDir(), "none"))
+	})
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Status: %v", err)
+	}
+	if _, err := c.Reload(t.Context()); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Reload: %v", err)
+	}
+	if _, err := c.Follow(t.Context(), "one", func(Step) {}); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Follow: %v", err)
+	}
+}
+
+func TestAnAnswerThatIsNone(t *testing.T) {
+	for name, body := range map[string]string{"nothing": "", "text": "hello"} {
+		t.Run(name, func(t *testing.T) {
+			c := NewClient(func(context.Context) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go func() {
+					defer theirs.Close()
+					buf := make([]byte, 4096)
+					theirs.Read(buf)
+					io.WriteString(theirs, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+body)
+				}()
+				return ours, nil
+			})
+			if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "read the supervisor's answer") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestASocketThatFailsIsAnError(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := (&Server{Backend: &backend{}, Log: slog.New(slog.DiscardHandler)}).Serve(t.Context(), l); err == nil {
+		t.Error("Serve returned no error")
+	}
+}
