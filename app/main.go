@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command app is the chat. It runs under the supervisor, from which it gets
 // its listening sockets and to which it gives its connections back, and alone.
 package main

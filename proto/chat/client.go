@@ -25,7 +25,8 @@ const (
 )
 
 // Hello opens a conversation: which version the client speaks, which epoch of
-// the log it knows ("" for none) and where it stands in each room it has open.
+// the log its cursors are of ("" leaves that unchecked) and where it stands in
+// each room it has open.
 type Hello struct {
 	T     Kind             `json:"t"`
 	V     int              `json:"v"`

@@ -64,16 +64,19 @@ func TestCatchUp(t *testing.T) {
 }
 
 func TestNoEpochNeedsNoReset(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		h := run(t, Options{Store: filled(t, 3)})
-		s := meet(t, h, "Ann", nil)
-		defer s.Close()
-		s.Open("", map[string]int64{"lobby": 0})
-		soon(time.Second)
-		if s.resets != 0 || len(s.told()) != 3 {
-			t.Errorf("got %d resets and %q, want the three events", s.resets, s.told())
-		}
-	})
+	for cursor, want := range map[int64]int{0: 3, 2: 1} {
+		bubble(t, func(t *testing.T) {
+			h := run(t, Options{Store: filled(t, 3)})
+			s := meet(t, h, "Ann", nil)
+			defer s.Close()
+			s.cursors["lobby"] = cursor
+			s.Open("", map[string]int64{"lobby": cursor})
+			soon(time.Second)
+			if told := s.told(); s.resets != 0 || len(told) != want {
+				t.Errorf("from %d: got %d resets and %q, want %d events", cursor, s.resets, told, want)
+			}
+		})
+	}
 }
 
 // TestSlowMemberLosesNothing: it is told what it missed from the store, far

@@ -48,11 +48,11 @@ const (
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
 // Open joins several rooms at once: the ones a hello names, at the cursors of
-// a log's epoch.
+// a log's epoch. A client that names no epoch has its cursors believed.
 func (m *Member) Open(epoch string, rooms map[string]int64) error {
 	for _, name := range sortedKeys(rooms) {
 		cursor := rooms[name]
-		if epoch != m.hub.Epoch() && (epoch != "" || cursor > 0) {
+		if epoch != "" && epoch != m.hub.Epoch() {
 			cursor = -1 // it speaks of another log
 		}
 		if err := m.Join(name, cursor); err != nil {
