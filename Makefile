@@ -26,8 +26,10 @@ run: build ## build and serve the chat at http://127.0.0.1:3000, data in ./data
 test: linux ## run every test, with -race where there is a C compiler
 	@test -n "$(CC_FOUND)" || echo "make test: no C compiler found: testing without -race"
 	$(TEST) ./...
+	$(if $(RACE),CGO_ENABLED=0 $(GO) test -run 'Memory$$' ./app/internal/web ./supervisor/e2e) # as shipped: without -race
 
-bench: linux ## measure: start to ready, SIGHUP to verdict, crash to first answer, memory
+bench: linux ## measure: SIGHUP to verdict, crash to first answer, memory, fan-out, the stores
+	$(GO) test -run 'Memory$$' -v ./app/internal/web ./supervisor/e2e
 	$(GO) test -run '^$$' -bench . -benchtime 10x ./supervisor/e2e
 	$(GO) test -run '^$$' -bench . -benchmem ./app/...
 

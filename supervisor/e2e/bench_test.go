@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -54,31 +51,4 @@ func BenchmarkStatusCommand(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-// What the supervisor itself needs, after a hundred deploys.
-func BenchmarkSupervisorMemory(b *testing.B) {
-	s := open(b, binaries.app(b, "aaaa"))
-	for b.Loop() {
-		s.hangup()
-	}
-	rss := resident(b, s.process.Process.Pid)
-	b.ReportMetric(float64(rss)/1e6, "RSS-MB")
-	if !raceBuild && rss > 20e6 {
-		b.Errorf("the supervisor takes %d bytes, at most 20 MB are allowed", rss)
-	}
-}
-
-// resident returns a process's resident memory in bytes (proc_pid_statm(5)).
-func resident(t testing.TB, pid int) int64 {
-	t.Helper()
-	statm, err := os.ReadFile(procDir(pid) + "/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * int64(os.Getpagesize())
 }

@@ -1,4 +1,6 @@
-package web
+//go:build !race
+
+package web // the race detector's own memory is not what is measured
 
 import (
 	"bufio"
@@ -15,25 +17,11 @@ import (
 	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
-	"github.com/simpletalk/simpletalk/proto/leaktest"
 )
 
-// idleVar makes the test binary a server for TestIdleMemory.
-const idleVar = "WEB_TEST_SERVE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(idleVar) == "" {
-		leaktest.Main(m)
-	}
-	os.Exit(m.Run())
-}
-
-// TestServeForMeasurement is the server of TestIdleMemory, in a process of its
-// own: it prints its address and ends with its input.
-func TestServeForMeasurement(t *testing.T) {
-	if os.Getenv(idleVar) == "" {
-		t.Skip("not a test by itself")
-	}
+// serveForMeasurement is the server of TestIdleMemory, in a process of its own:
+// it prints its address and ends with its input.
+func serveForMeasurement(t *testing.T) {
 	h := open(t, chat.NewMemory(), func(o *Options, _ *chat.Options) { o.MaxConns = 1 << 20 })
 	fmt.Println("COOKIE", h.guest("Idle"), h.addr)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -45,13 +33,14 @@ func TestServeForMeasurement(t *testing.T) {
 }
 
 // TestIdleMemory measures the resident memory of a connection that has said
-// hello and is silent, after a collection. The race detector's own memory is not what is meant.
+// hello and is silent, after a collection.
 func TestIdleMemory(t *testing.T) {
-	if raceEnabled || testing.Short() {
-		t.Skip("measured without the race detector and -short")
+	if os.Getenv(idleVar) != "" {
+		serveForMeasurement(t)
+		return
 	}
 	const n = 2000
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForMeasurement$")
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestIdleMemory$")
 	cmd.Env = append(os.Environ(), idleVar+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
