@@ -92,12 +92,6 @@ func (l *launcher) pinned() int {
 	return len(l.builds)
 }
 
-func (l *launcher) started() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.processes)
-}
-
 // checkLeft complains about what a stopped instance must not leave: a process,
 // a build that is still open.
 func (l *launcher) checkLeft() {
