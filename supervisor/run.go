@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -122,7 +123,7 @@ func resolve(command []string) (name, path string, args []string, err error) {
 	}
 	path, err = exec.LookPath(command[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
-		if filepath.Base(command[0]) == command[0] {
+		if !strings.Contains(command[0], "/") {
 			return "", "", nil, fmt.Errorf("command %q: not found in $PATH", command[0])
 		}
 		path = command[0] // pinning it says what is wrong with it
