@@ -1,0 +1,157 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	probeEvery = 50 * time.Millisecond // of each prober
+	postEvery  = 10                    // each so-many-th request is a POST
+)
+
+// probes counts the requests of both probers.
+type probes struct{ ok, failed, retried int64 }
+
+// prober asks for pages on connections of its own.
+type prober struct {
+	target  *target
+	health  *timeline // told by the answers of /healthz; nil: nobody
+	keep    bool      // the connection is kept
+	name    string    // of its user
+	source  int
+	remarks *remarks
+
+	conn   *wireConn // nil without keep
+	cookie string
+	asked  int
+
+	mu     sync.Mutex
+	counts probes
+}
+
+// run asks until ctx ends. A request under way is finished.
+func (p *prober) run(ctx context.Context) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	defer p.drop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.ask(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+// ask makes one request and counts it.
+func (p *prober) ask(ctx context.Context) {
+	p.asked++
+	r := request{method: "GET", path: "/healthz"}
+	if p.asked%postEvery == 0 {
+		r = p.target.signIn(p.name, p.cookie)
+	}
+	began := time.Now()
+	a, err := p.try(ctx, r)
+	if err != nil && r.method == "GET" && errors.Is(err, errUnanswered) {
+		p.count(func(c *probes) { c.retried++ })
+		p.drop()
+		began = time.Now()
+		a, err = p.try(ctx, r)
+	}
+	if err == nil {
+		err = a.isOK()
+	}
+	if err != nil {
+		p.drop()
+		p.remarks.add("http", err)
+		p.count(func(c *probes) { c.failed++ })
+		return
+	}
+	p.count(func(c *probes) { c.ok++ })
+	p.learn(r, a, began)
+}
+
+// learn takes what the next requests and the timeline need from an answer.
+func (p *prober) learn(r request, a answer, began time.Time) {
+	if r.method == "POST" {
+		p.cookie, _ = cookieOf(a) // without one the next POST makes another user
+		return
+	}
+	var h health
+	if p.health != nil && json.Unmarshal(a.body, &h) == nil && h.PID != 0 {
+		p.health.saw(h, began, time.Now())
+	}
+}
+
+// try makes a request once.
+func (p *prober) try(ctx context.Context, r request) (answer, error) {
+	if p.conn != nil && hasEnded(p.conn) {
+		p.drop()
+	}
+	if p.conn == nil {
+		c, err := p.target.connect(ctx, p.source+p.asked%1000)
+		if err != nil {
+			return answer{}, err
+		}
+		p.conn = c
+	}
+	if !p.keep {
+		if r.header == nil {
+			r.header = http.Header{}
+		}
+		r.header.Set("Connection", "close")
+	}
+	a, err := p.target.do(p.conn, r)
+	if err != nil || a.last || !p.keep {
+		p.drop()
+	}
+	return a, err
+}
+
+func (p *prober) drop() {
+	if p.conn != nil {
+		p.conn.Close()
+		p.conn = nil
+	}
+}
+
+func (p *prober) count(f func(*probes)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.counts)
+}
+
+func (p *prober) total() probes {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts
+}
+
+// hasEnded reports whether the server has closed an idle connection, which it
+// may do while nothing is asked.
+func hasEnded(c *wireConn) bool {
+	raw, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false // under TLS: a request will tell
+	}
+	rc, err := raw.SyscallConn()
+	if err != nil {
+		return true
+	}
+	ended := false
+	err = rc.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		ended = err != syscall.EAGAIN && n <= 0
+		return true
+	})
+	return ended || err != nil && !errors.Is(err, net.ErrClosed)
+}
