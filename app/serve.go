@@ -106,7 +106,8 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 			stopServing(err)
 		}
 	})
-	for _, l := range listeners {
+	for i, l := range listeners {
+		listeners[i] = boss.gated(l)
 		log.Info("listening", "addr", l.Addr().String(), "gen", boss.generation(), "version", v)
 	}
 	err = server.Run(serveCtx, listeners...)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"sync"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/web"
@@ -18,17 +19,21 @@ import (
 // boss is the supervisor, if there is one.
 type boss struct {
 	worker *proto.Worker
+	went   chan struct{} // closed when this process may accept
 	asked  chan struct{} // closed when the supervisor asks for the drain
 }
 
 // join greets the supervisor that started this process.
 func join() (*boss, error) {
 	v, c := stamp()
-	w, err := proto.Join(proto.Build{Version: v, Commit: c})
+	b := &boss{went: make(chan struct{}), asked: make(chan struct{})}
+	var err error
+	b.worker, err = proto.Join(proto.Build{Version: v, Commit: c})
 	if errors.Is(err, proto.ErrUnsupervised) {
-		return &boss{asked: make(chan struct{})}, nil
+		close(b.went)
+		return b, nil
 	}
-	return &boss{w, make(chan struct{})}, wrap("join the supervisor", err)
+	return b, wrap("join the supervisor", err)
 }
 
 func (b *boss) supervised() bool { return b.worker != nil }
@@ -67,6 +72,7 @@ func (b *boss) run(ctx context.Context, h *chat.Hub, s *web.Server, drain func(c
 		return wrap("tell the supervisor ready", err)
 	}
 	err := b.worker.Run(ctx, proto.Handler{
+		Go: func() { close(b.went) },
 		Drain: func(ctx context.Context, d proto.Drain) {
 			close(b.asked)
 			drain(ctx, why(d.Why), d.Rate)
@@ -95,6 +101,36 @@ func why(w proto.Why) wire.Why {
 		return wire.WhyDeploy
 	}
 	return wire.WhyStop
+}
+
+// gated keeps l from accepting until the supervisor says go.
+func (b *boss) gated(l net.Listener) net.Listener {
+	return &gate{Listener: l, open: b.went, closed: make(chan struct{})}
+}
+
+// gate is a listener that accepts nothing until it is open. What waits in the
+// kernel's queue meanwhile is somebody else's.
+type gate struct {
+	net.Listener
+	open   <-chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept implements [net.Listener].
+func (g *gate) Accept() (net.Conn, error) {
+	select {
+	case <-g.open:
+		return g.Listener.Accept()
+	case <-g.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (g *gate) Close() error {
+	g.once.Do(func() { close(g.closed) })
+	return g.Listener.Close()
 }
 
 // givenListeners returns the sockets that this process was started with, in

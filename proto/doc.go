@@ -13,7 +13,8 @@
 //	    │  hello{versions, generation}  ─────────►  │
 //	    │  ◄────────  hello{versions, build, pid}   │
 //	    │                                           │  opens store, warms caches
-//	    │  ◄─────────────────────────────  ready    │  serves and accepts from here
+//	    │  ◄─────────────────────────────  ready    │
+//	    │  go  ──────────────────────────────────►  │  accepts from here on
 //	    │  ping  ──►  ◄──  pong · stats{conns}      │  once a second
 //	    │  peers{n}  ────────────────────────────►  │  others of this program on this host
 //	    │  ◄──  publish{data}      deliver{data} ►  │  from one worker to all the others
@@ -35,9 +36,11 @@
 //  3. Unknown fields are ignored; an unknown kind is answered with unknown,
 //     which is never answered. Two peers without a common version part before
 //     the worker is ready.
-//  4. EOF on the control socket tells a worker that nobody supervises it any
+//  4. A worker does not accept before go. One that is killed before it has
+//     never been seen by a client.
+//  5. EOF on the control socket tells a worker that nobody supervises it any
 //     more: it drains and ends, by a hard timer whatever hangs ([Worker.Run]).
-//  5. EOF tells the supervisor nothing but that: death is the process's end.
-//  6. A descriptor received belongs to the receiver, who closes it; a
+//  6. EOF tells the supervisor nothing but that: death is the process's end.
+//  7. A descriptor received belongs to the receiver, who closes it; a
 //     descriptor sent stays the sender's.
 package proto

@@ -39,6 +39,7 @@ type Kind string
 const (
 	KindHello   Kind = "hello"
 	KindReady   Kind = "ready"
+	KindGo      Kind = "go"
 	KindPing    Kind = "ping"
 	KindPong    Kind = "pong"
 	KindStats   Kind = "stats"
@@ -68,9 +69,13 @@ type Build struct {
 	Commit  string `json:"commit"`
 }
 
-// Ready says that the worker serves: its listeners are open, its store
-// answers, its caches are warm.
+// Ready says that the worker could serve at once: its listeners are open, its
+// store answers, its caches are warm.
 type Ready struct{}
+
+// Go tells the worker to accept: from now on it is the one that serves. Until
+// then it may be ended without a word.
+type Go struct{}
 
 // Ping asks the worker whether it still handles messages.
 type Ping struct{}
@@ -133,6 +138,7 @@ type Unknown struct {
 
 func (Hello) Kind() Kind   { return KindHello }
 func (Ready) Kind() Kind   { return KindReady }
+func (Go) Kind() Kind      { return KindGo }
 func (Ping) Kind() Kind    { return KindPing }
 func (Pong) Kind() Kind    { return KindPong }
 func (Stats) Kind() Kind   { return KindStats }
@@ -177,6 +183,8 @@ func Decode(packet []byte) (Message, error) {
 		return decode[Hello](body)
 	case KindReady:
 		return decode[Ready](body)
+	case KindGo:
+		return decode[Go](body)
 	case KindPing:
 		return decode[Ping](body)
 	case KindPong:

@@ -10,7 +10,7 @@ import (
 // everyMessage holds one of each kind; TestEveryKindIsHere keeps it whole.
 var everyMessage = []Message{
 	Hello{Versions: []int{1}, Generation: 7, Build: Build{"1.2.3", "abc"}, PID: 42},
-	Ready{}, Ping{}, Pong{},
+	Ready{}, Go{}, Ping{}, Pong{},
 	Stats{Conns: 5000},
 	Peers{N: 2},
 	Publish{Data: []byte("doorbell\x00\xff")},

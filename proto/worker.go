@@ -35,9 +35,12 @@ const (
 	hardStop = 2 * time.Second
 )
 
-// Handler is what a worker does when it is asked to. Deliver, Peers and Stats
-// are called from one goroutine and must not block; nil ones are skipped.
+// Handler is what a worker does when it is asked to. Go, Deliver, Peers and
+// Stats are called from one goroutine and must not block; nil ones are skipped.
 type Handler struct {
+	// Go begins to accept. It is called once, if it is called at all.
+	Go func()
+
 	// Drain stops accepting at once, closes connections at the pace asked
 	// for, finishes requests and returns when nothing is left. It is called
 	// once, on a goroutine of its own; ctx ends at the time-out.
@@ -114,7 +117,8 @@ func receiveHello(conn *Conn) (Hello, error) {
 // Generation is the number of this start, unique within the supervisor's life.
 func (w *Worker) Generation() int { return w.hello.Generation }
 
-// Ready says that this worker serves. Call it once, when it does.
+// Ready says that this worker could serve at once. Call it once; then accept
+// nothing before [Handler] Go.
 func (w *Worker) Ready() error { return w.peer.Send(Ready{}) }
 
 // Publish hands data to the program's other workers on this host. It never
@@ -160,6 +164,7 @@ type service struct {
 	handler Handler
 	asked   chan Drain
 	once    sync.Once
+	begin   sync.Once
 }
 
 func (s *service) handle(m Message) {
@@ -168,6 +173,10 @@ func (s *service) handle(m Message) {
 		s.worker.peer.Send(Pong{})
 		if s.handler.Stats != nil {
 			s.worker.peer.Send(s.handler.Stats())
+		}
+	case Go:
+		if s.handler.Go != nil {
+			s.begin.Do(s.handler.Go)
 		}
 	case Drain:
 		s.once.Do(func() { s.asked <- m })

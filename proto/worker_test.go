@@ -60,11 +60,13 @@ func TestALifeOfAWorker(t *testing.T) {
 	if w.Generation() != 7 {
 		t.Errorf("generation %d, want 7", w.Generation())
 	}
+	went := make(chan struct{})
 	delivered, peers := make(chan string, 1), make(chan int, 1)
 	drains, drained := make(chan Drain, 2), make(chan struct{})
 	done := make(chan error)
 	go func() {
 		done <- w.Run(t.Context(), Handler{
+			Go:      func() { close(went) }, // a second call would panic
 			Drain:   func(_ context.Context, d Drain) { drains <- d; <-drained },
 			Deliver: func(b []byte) { delivered <- string(b) },
 			Peers:   func(n int) { peers <- n },
@@ -77,6 +79,14 @@ func TestALifeOfAWorker(t *testing.T) {
 	}
 	w.Ready()
 	expect(t, sup, KindReady)
+	select {
+	case <-went:
+		t.Error("it went before it was told to")
+	default:
+	}
+	send(t, sup, Go{})
+	send(t, sup, Go{})
+	<-went
 	send(t, sup, Ping{})
 	expect(t, sup, KindPong)
 	if s := expect(t, sup, KindStats).(Stats); s.Conns != 3 {

@@ -95,6 +95,14 @@ func (a Address) String() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 
+// same reports whether two sockets cannot listen on both addresses.
+func (a Address) same(b Address) bool {
+	if a.Network == "tcp" && a.Port == 0 {
+		return false // the kernel chooses
+	}
+	return a.Network == b.Network && a.Host == b.Host && a.Port == b.Port && a.Path == b.Path
+}
+
 // Listen is a named listening socket.
 type Listen struct {
 	Name    string
@@ -112,6 +120,9 @@ func ParseListens(all []string) ([]Listen, error) {
 		for _, earlier := range listens {
 			if earlier.Name == l.Name {
 				return nil, fmt.Errorf("--listen %q: the name %q is given twice", s, l.Name)
+			}
+			if earlier.Address.same(l.Address) {
+				return nil, fmt.Errorf("--listen %q: %s listens there already", s, earlier.Name)
 			}
 		}
 		listens = append(listens, l)

@@ -119,6 +119,8 @@ func TestAWrongListenIsExplained(t *testing.T) {
 		{[]string{strings.Repeat("x", 41) + "=127.0.0.1:3000"}, "1 to 40"},
 		{[]string{"http=nowhere"}, `--listen http: address "nowhere"`},
 		{[]string{"http=127.0.0.1:1", "http=127.0.0.1:2"}, `the name "http" is given twice`},
+		{[]string{"http=127.0.0.1:1", "web=127.0.0.1:1"}, `http listens there already`},
+		{[]string{"http=unix:///run/a.sock", "web=unix:///run/a.sock?mode=0600"}, `http listens there already`},
 	} {
 		t.Run(strings.Join(test.in, " "), func(t *testing.T) {
 			_, err := ParseListens(test.in)

@@ -156,17 +156,23 @@ func TestTheCallerMayUseItsBytesAgain(t *testing.T) {
 	}
 }
 
-// Nobody reads: no write waits, and once somebody reads again it is told how
-// much is missing.
+// Nobody reads: no write waits, what waits is bounded, and once somebody reads
+// again it is told how much is missing.
 func TestABlockedOutputBlocksNobody(t *testing.T) {
+	for _, length := range []int{100, maxLine} {
+		t.Run(fmt.Sprint(length), func(t *testing.T) { testBlockedOutput(t, length) })
+	}
+}
+
+func testBlockedOutput(t *testing.T, length int) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := NewOutput(w)
 	stop := run(o)
-	line := []byte(strings.Repeat("x", 99) + "\n")
-	const written = 20_000 // the pipe takes some 650, the queue 4096
+	line := []byte(strings.Repeat("x", length-1) + "\n")
+	const written = 20_000 // more than the pipe and the queue take
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -178,6 +184,9 @@ func TestABlockedOutputBlocksNobody(t *testing.T) {
 	case <-done:
 	case <-time.After(20 * time.Second):
 		t.Fatal("a write waits")
+	}
+	if waiting := o.waiting.Load(); waiting > queueBytes {
+		t.Errorf("%d bytes wait, want at most %d", waiting, queueBytes)
 	}
 	read := make(chan []byte)
 	go func() { all, _ := io.ReadAll(r); read <- all }()

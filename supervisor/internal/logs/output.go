@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,8 +10,10 @@ import (
 )
 
 const (
-	// queueLen bounds what waits for a slow reader of the output.
-	queueLen = 4096
+	// queueLen and queueBytes bound what waits for a slow reader of the
+	// output.
+	queueLen   = 4096
+	queueBytes = 1 << 20
 
 	// flushTime is how long what still waits may take at the end: a terminal
 	// that was stopped with Ctrl-S must not keep the supervisor from ending.
@@ -22,7 +25,8 @@ const (
 type Output struct {
 	dst     io.Writer
 	queue   chan []byte
-	dropped atomic.Int64
+	waiting atomic.Int64 // bytes in queue
+	dropped atomic.Int64 // lines
 }
 
 // NewOutput returns an Output to dst; [Output.Run] does the writing.
@@ -33,12 +37,15 @@ func NewOutput(dst io.Writer) *Output {
 // Write queues a copy of p, which should be whole lines. It never fails: what
 // does not fit is dropped and counted.
 func (o *Output) Write(p []byte) (int, error) {
-	line := append([]byte(nil), p...)
-	select {
-	case o.queue <- line:
-	default:
-		o.dropped.Add(1)
+	if o.waiting.Add(int64(len(p))) <= queueBytes {
+		select {
+		case o.queue <- bytes.Clone(p):
+			return len(p), nil
+		default:
+		}
 	}
+	o.waiting.Add(-int64(len(p)))
+	o.dropped.Add(1)
 	return len(p), nil
 }
 
@@ -78,6 +85,7 @@ func (o *Output) writeUntil(ctx context.Context) {
 }
 
 func (o *Output) write(line []byte) {
+	o.waiting.Add(-int64(len(line)))
 	if n := o.dropped.Swap(0); n > 0 {
 		fmt.Fprintf(o.dst, "supervisor: %d lines dropped: nobody read the output\n", n)
 	}

@@ -5,27 +5,35 @@
 // goroutine ([Instance.Run]) owns all state, turns what happens into events
 // and carries the actions out.
 //
-//	           start                  ready
-//	stopped ──────────► starting ──────────────► running ◄──────────┐
-//	   ▲                 │    ▲                  │  │  ▲            │
-//	   │ empty    failed │    │ retry    crashed │  │  │ ready,     │
-//	   │                 ▼    │                  │  │  │ failed     │
-//	stopping ◄────────── backoff ◄───────────────┘  │  │            │
-//	   ▲        stop                         reload ▼  │            │
-//	   └──────── (from everywhere) ───────────── swapping ──────────┘
-//	                                                │ crashed
-//	                                                └───────► starting
+//	stopped    ── start, reload ──► starting
+//	starting   ── ready ──────────► running
+//	           ── failed ─────────► backoff
+//	running    ── reload ─────────► swapping
+//	           ── crashed ────────► backoff
+//	swapping   ── ready, failed ──► running
+//	           ── crashed ────────► starting    (the candidate is on its way)
+//	backoff    ── retry ──────────► restarting
+//	           ── start, reload ──► starting
+//	restarting ── ready ──────────► running
+//	           ── failed ─────────► backoff
+//	           ── reload ─────────► queued
+//	queued     ── ready ──────────► swapping    (the reload begins now)
+//	           ── failed ─────────► starting
+//	any        ── stop ───────────► stopping ── empty ──► stopped
 //
 // # Invariants
 //
 //  1. The old worker serves until the new one is ready; one that fails changes
 //     nothing. While the new one is not ready a further reload kills it and
-//     starts anew; the earlier request gets the later one's verdict.
-//  2. A crash restart runs the build that was last good, pinned. Only a reload
+//     starts anew; the earlier request gets the later one's verdict. A reload
+//     never kills the last good build that comes back after a crash: it waits.
+//  2. A worker accepts when it is told to go, not when it says ready: killing
+//     one that was not promoted costs no client.
+//  3. A crash restart runs the build that was last good, pinned. Only a reload
 //     chooses another.
-//  3. The first restart of a worker that was stable is at once; later ones wait
+//  4. The first restart of a worker that was stable is at once; later ones wait
 //     longer and longer, with full jitter, and never end.
-//  4. Every reload ends in a verdict with a reason, on every path.
-//  5. A worker that drains has its deadline; after it, it is killed. A worker
+//  5. Every reload ends in a verdict with a reason, on every path.
+//  6. A worker that drains has its deadline; after it, it is killed. A worker
 //     that stops answering is hung: SIGABRT, then SIGKILL.
 package supervise

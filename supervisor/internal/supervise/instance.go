@@ -177,7 +177,6 @@ func (in *Instance) perform(a Action, reason string) {
 	case Spawn:
 		in.spawn(nil)
 	case Respawn:
-		in.restarts++
 		in.spawn(in.lastGood)
 	case Promote:
 		in.promote()
@@ -188,8 +187,7 @@ func (in *Instance) perform(a Action, reason string) {
 	case Arm:
 		in.arm()
 	case Disarm:
-		in.retry.Stop()
-		in.retry = nil
+		in.disarm()
 	case Accept:
 		in.conclude(control.Accepted, "")
 	case Reject:
@@ -300,6 +298,7 @@ func (in *Instance) promote() {
 	replaced := in.lastGood
 	in.lastGood = g.build
 	in.release(replaced)
+	g.send(proto.Go{})
 	in.book.swapped(in.deploy)
 	in.tellPeers()
 	in.log.Info("worker ready", "gen", g.number, "pid", g.process.PID(), "commit", g.about.Commit,
@@ -432,11 +431,31 @@ func (in *Instance) arm() {
 	timer = time.AfterFunc(wait, func() {
 		in.post(func() {
 			if in.retry == timer {
-				in.fire(Retry, "")
+				in.again()
 			}
 		})
 	})
 	in.retry = timer
+}
+
+// disarm forgets the backoff, if it is not over.
+func (in *Instance) disarm() {
+	if in.retry != nil {
+		in.retry.Stop()
+		in.retry = nil
+	}
+}
+
+// again starts a worker after the backoff: of the last good build, or, while
+// none has ever served, of what is there by now.
+func (in *Instance) again() {
+	in.retry = nil
+	in.restarts++
+	if in.lastGood == nil {
+		in.fire(Start, "")
+		return
+	}
+	in.fire(Retry, "")
 }
 
 func (in *Instance) conclude(v control.Verdict, reason string) {

@@ -417,21 +417,53 @@ func TestAReloadDuringBackoffStartsAtOnce(t *testing.T) {
 	})
 }
 
-// A respawn that a reload overtakes must keep its build until it has ended.
-func TestAReloadOvertakesARestart(t *testing.T) {
+// The good build that comes back after a crash is not killed for one that
+// nobody knows yet: the reload waits for it.
+func TestAReloadWaitsForARestart(t *testing.T) {
+	t.Run("that succeeds", func(t *testing.T) {
+		play(t, func(s *stage) {
+			s.next(manner{behave: (*process).serve, launchTime: 3 * time.Second})
+			s.crash(1)
+			s.next(good)
+			first, second := s.reload(), s.reload()
+			s.expect(Starting, 2)
+			s.verdict(first, control.Pending)
+			pass(4 * time.Second)
+			s.expect(Running, 3)
+			s.verdict(first, control.Accepted)
+			s.verdict(second, control.Accepted)
+			if !s.worker(1).build.isClosed() {
+				s.Error("the build that nobody needs is still open")
+			}
+		})
+	})
+	t.Run("that fails", func(t *testing.T) {
+		play(t, func(s *stage) {
+			s.next(manner{launchTime: 3 * time.Second, launchErr: errDisk})
+			s.crash(1)
+			s.next(good)
+			id := s.reload()
+			pass(4 * time.Second)
+			s.expect(Running, 3)
+			s.verdict(id, control.Accepted)
+		})
+	})
+}
+
+// A worker accepts when it is told to go: nobody else may serve by then.
+func TestGoIsSaidToWhoeverServes(t *testing.T) {
 	play(t, func(s *stage) {
-		s.next(manner{behave: (*process).serve, launchTime: 3 * time.Second})
-		s.crash(1)
-		s.expect(Starting, 2)
-		s.next(good)
-		s.verdict(s.reload(), control.Accepted)
-		s.expect(Running, 3)
-		pass(5 * time.Second)
-		if !s.worker(2).hasEnded() {
-			s.Error("the overtaken restart still runs")
+		s.next(manner{behave: (*process).join})
+		s.reload()
+		if heard[proto.Go](s.worker(2)) > 0 {
+			s.Error("told to go before it was ready")
 		}
-		if !s.worker(1).build.isClosed() {
-			s.Error("the build that nobody needs is still open")
+		s.worker(2).notify(worker.Ready{})
+		synctest.Wait()
+		for gen, want := range map[int]int{1: 1, 2: 1} {
+			if got := heard[proto.Go](s.worker(gen)); got != want {
+				s.Errorf("generation %d was told to go %d times, want %d", gen, got, want)
+			}
 		}
 	})
 }

@@ -211,6 +211,18 @@ func (p *process) serve() {
 	p.notify(worker.Ready{})
 }
 
+// heard counts the messages of one kind that p was sent.
+func heard[M proto.Message](p *process) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.got {
+		if _, is := m.(M); is {
+			n++
+		}
+	}
+	return n
+}
+
 func (p *process) hasEnded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

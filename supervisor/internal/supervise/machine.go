@@ -2,21 +2,23 @@ package supervise
 
 import "fmt"
 
-// State is what an instance is doing, as `supervisor status` names it.
+// State is what an instance is doing.
 type State int
 
 // States of an instance.
 const (
-	Stopped  State = iota // nothing runs, nothing is meant to
-	Starting              // a candidate is getting ready; nobody serves
-	Running               // a worker serves
-	Swapping              // a worker serves, a candidate is getting ready
-	Backoff               // nobody serves; the next start waits
-	Stopping              // everything is on its way out
+	Stopped    State = iota // nothing runs, nothing is meant to
+	Starting                // a candidate of a new build is getting ready; nobody serves
+	Restarting              // the last good build is getting ready after a crash; nobody serves
+	Queued                  // the same, and a reload waits for it
+	Running                 // a worker serves
+	Swapping                // a worker serves, a candidate is getting ready
+	Backoff                 // nobody serves; the next start waits
+	Stopping                // everything is on its way out
 )
 
 // States lists every state.
-var States = []State{Stopped, Starting, Running, Swapping, Backoff, Stopping}
+var States = []State{Stopped, Starting, Restarting, Queued, Running, Swapping, Backoff, Stopping}
 
 func (s State) String() string {
 	switch s {
@@ -24,6 +26,10 @@ func (s State) String() string {
 		return "stopped"
 	case Starting:
 		return "starting"
+	case Restarting:
+		return "restarting"
+	case Queued:
+		return "queued"
 	case Running:
 		return "running"
 	case Swapping:
@@ -47,7 +53,7 @@ const (
 	Ready                // the candidate serves
 	Failed               // the candidate could not be started, ended or was too late
 	Crashed              // the serving worker ended
-	Retry                // the backoff is over
+	Retry                // the backoff is over and there is a good build
 	Stop                 // it is meant to end
 	Empty                // no process of it is left
 )
@@ -133,6 +139,10 @@ func next(s State, e Event) (State, []Action) {
 		return whenStopped(e)
 	case Starting:
 		return whenStarting(e)
+	case Restarting:
+		return whenRestarting(e)
+	case Queued:
+		return whenQueued(e)
 	case Running:
 		return whenRunning(e)
 	case Swapping:
@@ -165,6 +175,38 @@ func whenStarting(e Event) (State, []Action) {
 		return Stopping, []Action{Kill, Reject}
 	default:
 		return Starting, nil
+	}
+}
+
+// whenRestarting: what is on its way is known to be good. A reload that killed
+// it for a build nobody knows yet would have nobody serve for longer.
+func whenRestarting(e Event) (State, []Action) {
+	switch e {
+	case Ready:
+		return Running, []Action{Promote}
+	case Failed:
+		return Backoff, []Action{Arm}
+	case Reload:
+		return Queued, nil
+	case Stop:
+		return Stopping, []Action{Kill}
+	default:
+		return Restarting, nil
+	}
+}
+
+func whenQueued(e Event) (State, []Action) {
+	switch e {
+	case Ready:
+		return Swapping, []Action{Promote, Spawn}
+	case Failed:
+		return Starting, []Action{Spawn}
+	case Reload:
+		return Queued, []Action{Supersede}
+	case Stop:
+		return Stopping, []Action{Kill, Reject}
+	default:
+		return Queued, nil
 	}
 }
 
@@ -201,7 +243,7 @@ func whenSwapping(e Event) (State, []Action) {
 func whenBackoff(e Event) (State, []Action) {
 	switch e {
 	case Retry:
-		return Starting, []Action{Respawn}
+		return Restarting, []Action{Respawn}
 	case Start, Reload:
 		return Starting, []Action{Disarm, Spawn}
 	case Stop:

@@ -37,6 +37,26 @@ var pairs = map[State]map[Event]outcome{
 		Stop:    to(Stopping, Kill, Reject),
 		Empty:   to(Starting),
 	},
+	Restarting: {
+		Start:   to(Restarting),
+		Reload:  to(Queued),
+		Ready:   to(Running, Promote),
+		Failed:  to(Backoff, Arm),
+		Crashed: to(Restarting),
+		Retry:   to(Restarting),
+		Stop:    to(Stopping, Kill),
+		Empty:   to(Restarting),
+	},
+	Queued: {
+		Start:   to(Queued),
+		Reload:  to(Queued, Supersede),
+		Ready:   to(Swapping, Promote, Spawn),
+		Failed:  to(Starting, Spawn),
+		Crashed: to(Queued),
+		Retry:   to(Queued),
+		Stop:    to(Stopping, Kill, Reject),
+		Empty:   to(Queued),
+	},
 	Running: {
 		Start:   to(Running),
 		Reload:  to(Swapping, Spawn),
@@ -63,7 +83,7 @@ var pairs = map[State]map[Event]outcome{
 		Ready:   to(Backoff),
 		Failed:  to(Backoff),
 		Crashed: to(Backoff),
-		Retry:   to(Starting, Respawn),
+		Retry:   to(Restarting, Respawn),
 		Stop:    to(Stopping, Disarm),
 		Empty:   to(Backoff),
 	},
@@ -187,12 +207,14 @@ func (m *model) happen(e Event) bool {
 // wrong says what must not be so in state s, "" if all is well.
 func (m *model) wrong(s State) string {
 	switch {
-	case m.candidate != (s == Starting || s == Swapping):
-		return "a candidate exists exactly while starting and swapping"
+	case m.candidate != (s == Starting || s == Restarting || s == Queued || s == Swapping):
+		return "a candidate exists exactly while starting, restarting, queued and swapping"
 	case m.serving != (s == Running || s == Swapping):
 		return "a worker serves exactly while running and swapping"
 	case m.armed != (s == Backoff):
 		return "a retry is due exactly while in backoff"
+	case s == Restarting && m.deploy, s == Queued && !m.deploy:
+		return "a deploy waits for a restart exactly while queued"
 	case m.deploy && !m.candidate:
 		return "a deploy is under way exactly as long as its candidate"
 	}

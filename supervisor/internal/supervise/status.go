@@ -25,7 +25,7 @@ func (in *Instance) Status(ctx context.Context) (control.Instance, error) {
 
 func (in *Instance) status() control.Instance {
 	s := control.Instance{
-		Index: in.cfg.Index, State: in.state.String(),
+		Index: in.cfg.Index, State: told(in.state),
 		Restarts: in.restarts, LastExit: in.lastExit,
 		Draining: []control.Draining{},
 	}
@@ -44,6 +44,14 @@ func pid(g *generation) int {
 		return 0
 	}
 	return g.process.PID()
+}
+
+// told names a state as the contract does: to an operator a start is a start.
+func told(s State) string {
+	if s == Restarting || s == Queued {
+		s = Starting
+	}
+	return s.String()
 }
 
 func stamp(t time.Time) *time.Time { return &t }
