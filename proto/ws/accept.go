@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -9,12 +10,25 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/simpletalk/simpletalk/proto"
 )
 
-// Options of [Accept]. The zero value is usable.
+// Options of [Accept] and [Adopt]. The zero value is usable.
 type Options struct {
 	ReadLimit    int64         // bytes of one message, above it the connection is closed 1009; 0: 16 KiB
 	WriteTimeout time.Duration // how long a frame may wait for the peer to read; 0: 10 s
+
+	// Record is where an adopted connection notes its message boundaries; nil:
+	// nowhere.
+	Record *proto.Record
+
+	// Keep is called once Accept has the connection and before the peer gets
+	// its answer: from then on whoever has the duplicate fd, which is Keep's to
+	// close, can go on with the connection. id is as [Conn.Duplicate] tells it.
+	// The record returned, nil for none, is fresh: it is not Sound before the
+	// answer is on its way.
+	Keep func(fd int, id uint64) *proto.Record
 }
 
 func (o Options) withDefaults() Options {
@@ -25,6 +39,16 @@ func (o Options) withDefaults() Options {
 		o.WriteTimeout = 10 * time.Second
 	}
 	return o
+}
+
+// library returns what the library is told.
+func (o Options) library() *websocket.AcceptOptions {
+	return &websocket.AcceptOptions{
+		// The library lets an empty Origin pass and does not compare the
+		// scheme; the caller has checked both already.
+		InsecureSkipVerify: true,
+		CompressionMode:    websocket.CompressionDisabled,
+	}
 }
 
 // Sizes of the library's two buffers. It reads straight into the caller's
@@ -44,13 +68,8 @@ const (
 // before.
 func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	o = o.withDefaults()
-	h := &hijack{ResponseWriter: w, timeout: o.WriteTimeout}
-	lib, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		// The library lets an empty Origin pass and does not compare the
-		// scheme; the caller has checked both already.
-		InsecureSkipVerify: true,
-		CompressionMode:    websocket.CompressionDisabled,
-	})
+	h := &hijack{ResponseWriter: w, o: o}
+	lib, err := websocket.Accept(h, r, o.library())
 	if err != nil {
 		return nil, fmt.Errorf("ws: accept: %w", err)
 	}
@@ -61,8 +80,17 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 // hijack gives the library a wire instead of the server's connection.
 type hijack struct {
 	http.ResponseWriter
-	timeout time.Duration
-	wire    *wire
+	o        Options
+	wire     *wire
+	hijacked bool
+}
+
+// WriteHeader holds the answer to an upgrade back until the connection is
+// hijacked and kept. Nothing can be answered any more after that.
+func (h *hijack) WriteHeader(status int) {
+	if status != http.StatusSwitchingProtocols && !h.hijacked {
+		h.ResponseWriter.WriteHeader(status)
+	}
 }
 
 // Hijack takes the connection over from the HTTP server, with what the client
@@ -72,12 +100,60 @@ func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	h.hijacked = true
 	pre, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	if h.wire, err = newWire(c, pre, h.timeout); err != nil {
+	c.SetDeadline(time.Time{}) // the server's own do not hold any more
+	if h.wire, err = h.begin(c, pre); err != nil {
 		return nil, nil, errors.Join(err, c.Close())
 	}
-	c.SetDeadline(time.Time{}) // the server's own do not hold any more
-	return h.wire, bufio.NewReadWriter(
-		bufio.NewReaderSize(h.wire, libraryReads),
-		bufio.NewWriterSize(h.wire, libraryWrites)), nil
+	return h.wire, h.wire.buffers(), nil
+}
+
+// begin makes the wire, has it kept, and only then answers.
+func (h *hijack) begin(c net.Conn, pre []byte) (*wire, error) {
+	sock, ok := c.(socket)
+	if !ok {
+		return nil, errors.New("ws: the connection has no descriptor")
+	}
+	w, err := newWire(sock, serving, h.o.WriteTimeout)
+	if err != nil {
+		return nil, err
+	}
+	if len(pre) > 0 {
+		w.in = newInbound(pre)
+	}
+	var record *proto.Record
+	if h.o.Keep != nil {
+		fd, id, err := w.duplicate()
+		if err != nil {
+			return nil, err
+		}
+		record = h.o.Keep(fd, id)
+	}
+	if err := h.answer(c); err != nil {
+		return nil, err
+	}
+	if err := w.locate(); err != nil {
+		return nil, err
+	}
+	w.record = record
+	w.settleRecord()
+	return w, nil
+}
+
+// answer writes the response to the handshake (RFC 6455 section 4.2.2).
+func (h *hijack) answer(c net.Conn) error {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	h.Header().Write(&b)
+	b.WriteString("\r\n")
+	c.SetWriteDeadline(time.Now().Add(h.o.WriteTimeout))
+	defer c.SetWriteDeadline(time.Time{})
+	_, err := c.Write(b.Bytes())
+	return err
+}
+
+// buffers returns the library's.
+func (w *wire) buffers() *bufio.ReadWriter {
+	return bufio.NewReadWriter(bufio.NewReaderSize(w, libraryReads), bufio.NewWriterSize(w, libraryWrites))
 }

@@ -46,7 +46,9 @@ const (
 const (
 	opText  = 0x1
 	opClose = 0x8
-	finBit  = 0x80
+
+	finBit     = 0x80
+	controlBit = 0x08 // of an opcode: a control frame
 )
 
 // Conn is the server's end of one connection. See the package's promises.
@@ -64,11 +66,14 @@ const keepMessage = 64 << 10
 // Serve reads messages and hands them to handle until the connection ends;
 // data is valid only during the call. It must be called once. Its error tells
 // how it ended: nil after a Close of our own, *[CloseError] when the peer
-// closed, otherwise what broke the connection.
+// closed, [ErrMoved] when another process has the connection now, otherwise
+// what broke it.
 func (c *Conn) Serve(handle func(t Type, data []byte)) error {
 	defer c.lib.CloseNow()
 	for {
-		c.wire.await()
+		if c.wire.awaitMessage() == ErrMoved {
+			return ErrMoved
+		}
 		if err := c.message(handle); err != nil {
 			return c.ended(err)
 		}
@@ -90,7 +95,7 @@ func (c *Conn) message(handle func(Type, []byte)) error {
 	}()
 	data, err := readAll((*p)[:0], r)
 	*p = data
-	if err == nil && c.wire.farewell.Load() == nil {
+	if err == nil && c.wire.leaving() == nil {
 		handle(Type(t), data)
 	}
 	return err
@@ -115,6 +120,9 @@ func readAll(b []byte, r io.Reader) ([]byte, error) {
 
 // ended turns the library's error into Serve's.
 func (c *Conn) ended(err error) error {
+	if c.wire.hasMoved() {
+		return ErrMoved
+	}
 	var closed websocket.CloseError
 	if errors.As(err, &closed) {
 		if c.closedByUs() {
@@ -134,7 +142,7 @@ func (c *Conn) ended(err error) error {
 }
 
 func (c *Conn) closedByUs() bool {
-	f := c.wire.farewell.Load()
+	f := c.wire.leaving()
 	return f != nil && f.author == byUs
 }
 
@@ -152,14 +160,19 @@ var frames = sync.Pool{New: func() any { return new([]byte) }}
 // Write sends p as one text message. It returns [ErrSlow] when the peer does
 // not read for the write timeout, and an error wrapping net.ErrClosed after
 // the end.
+//
+// While the connection is frozen or held Write waits, without having begun and
+// without a limit; [ErrMoved] then tells that the new owner has to send it.
+// When it returns nil the frame is with the kernel, or travels with the
+// connection.
 func (c *Conn) Write(p []byte) error {
 	b := frames.Get().(*[]byte)
 	*b = append(appendHeader((*b)[:0], opText, len(p)), p...)
-	err := c.wire.writeFrame(*b)
+	err := c.wire.send(*b)
 	if cap(*b) <= keepMessage {
 		frames.Put(b)
 	}
-	if err != nil && err != ErrSlow {
+	if err != nil && err != ErrSlow && err != ErrMoved {
 		return fmt.Errorf("ws: write: %w", err)
 	}
 	return err
@@ -187,22 +200,25 @@ const maxReason = 123
 // at most 123 bytes, the rest is cut. No message is handled any more; Serve
 // ends when the peer has answered, after [Linger] at the latest. The first
 // Close counts.
+//
+// A connection that is frozen is closed when it is thawed; one that is held is
+// dropped, as by CloseNow.
 func (c *Conn) Close(code int, reason string) {
 	reason = reason[:min(len(reason), maxReason)]
 	f := appendHeader(make([]byte, 0, 4+len(reason)), opClose, 2+len(reason))
 	f = binary.BigEndian.AppendUint16(f, uint16(code))
-	c.wire.end(farewell{append(f, reason...), byUs})
+	c.wire.end(append(f, reason...), byUs)
 }
 
-// CloseNow ends the connection without a word.
+// CloseNow ends the connection without a word. One that is held it only drops:
+// its owner goes on.
 func (c *Conn) CloseNow() { c.wire.Close() }
 
 // Silent tells how long the peer has said nothing, pongs included, and how
 // long we have.
 func (c *Conn) Silent() (peer, we time.Duration) {
-	now := time.Since(c.wire.born)
-	return now - time.Duration(c.wire.heard.Load()), now - time.Duration(c.wire.said.Load())
+	return c.wire.silent()
 }
 
 // RemoteAddr is the address of the peer, or of the proxy before it.
-func (c *Conn) RemoteAddr() net.Addr { return c.wire.Conn.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }

@@ -37,6 +37,14 @@ func (f *frame) upTo(b []byte) int {
 	return n + int(rest)
 }
 
+// begins reports whether the next byte is the first of a frame. Until then
+// isControl and isFinal tell about the frame before.
+func (f *frame) begins() bool { return f.seen == 0 }
+
+// isControl and isFinal read the first byte (RFC 6455 section 5.2).
+func (f *frame) isControl() bool { return f.head[0]&controlBit != 0 }
+func (f *frame) isFinal() bool   { return f.head[0]&finBit != 0 }
+
 // whole reports whether the header is there.
 func (f *frame) whole() bool { return f.seen >= 2 && f.seen == f.size() }
 

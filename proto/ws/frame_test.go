@@ -45,18 +45,28 @@ func TestFrameBoundaries(t *testing.T) {
 	}
 }
 
-// FuzzFrame: whatever comes, it goes on and never past what it was given.
+// FuzzFrame: whatever comes, it goes on, and stands at a boundary where a
+// plain reading of the whole stream finds one.
 func FuzzFrame(f *testing.F) {
 	f.Add(masked(0x81, "hello"), 3)
 	f.Add(bytes.Repeat([]byte{0xff}, 20), 1)
 	f.Fuzz(func(t *testing.T, stream []byte, step int) {
 		var fr frame
-		for step = max(step&0xff, 1); len(stream) > 0; {
-			n := fr.upTo(stream[:min(step, len(stream))])
+		begin, at := 0, 0
+		for step = max(step&0xff, 1); at < len(stream); {
+			n := fr.upTo(stream[at:min(at+step, len(stream))])
 			if n < 1 || n > step {
 				t.Fatalf("took %d of %d", n, step)
 			}
-			stream = stream[n:]
+			at += n
+			size := frameSize(stream[begin:])
+			whole := size > 0 && size == uint64(at-begin)
+			if fr.begins() != whole || size > 0 && uint64(at-begin) > size {
+				t.Fatalf("at byte %d of a frame of %d: boundary %v", at-begin, size, fr.begins())
+			}
+			if whole {
+				begin = at
+			}
 		}
 	})
 }

@@ -5,84 +5,69 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/simpletalk/simpletalk/proto"
+	"golang.org/x/sys/unix"
 )
 
-// readSize is what one read(2) takes at most. Nearly every message fits.
-const readSize = 4 << 10
+// socket is what a wire needs of a connection: a net.Conn that was accepted,
+// or an *os.File around a descriptor that was received.
+type socket interface {
+	io.Closer
+	syscall.Conn
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
 
-// readBuffers are lent to a connection from the moment bytes arrive until the
-// library has taken them.
-var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
-
-// wire is the net.Conn under the library. The library writes only control
-// frames through it, each with one call to Write (its bufio.Writer holds the
-// largest there can be), so that wire always sees whole frames.
+// wire is the net.Conn under the library, and the one place where its state
+// changes. The library writes only control frames through it, each with one
+// call to Write (its bufio.Writer holds the largest there can be), so that
+// wire always sees whole frames.
 type wire struct {
-	net.Conn
+	sock    socket
 	raw     syscall.RawConn
-	born    time.Time
-	heard   atomic.Int64 // last read that brought something, nanoseconds since born
-	said    atomic.Int64 // last frame written, nanoseconds since born
-	timeout time.Duration
-
-	// Of the goroutine inside Read alone.
-	buf     *[readSize]byte // nil while there is nothing to hand out
-	from    int             // buf[from:to] is not handed out yet
-	to      int
-	pre     []byte // what came with the handshake
-	in      frame
-	readErr error
 	tryFn   func(uintptr) bool // tryRead, bound once: an idle connection allocates nothing
+	born    time.Time
+	timeout time.Duration // how long a frame may wait for the peer
 
-	// farewell is set once: then no other frame begins, and who holds mu last
-	// writes it.
-	farewell atomic.Pointer[farewell]
-
-	mu    sync.Mutex // held while a frame is written
-	rest  []byte     // of the frame that ran into its deadline
-	write writePhase
+	mu        sync.Mutex // never held while parked
+	state     state
+	reader    readerPhase
+	writer    writerPhase
+	heard     time.Duration // last read that brought something, since born
+	said      time.Duration // last frame written, since born
+	in        *inbound      // nil while idle
+	readErr   error         // of the last tryRead
+	read      uint64        // bytes taken from the kernel since the connection was made
+	written   uint64        // bytes it took from us
+	queue     []byte        // frames the kernel has not taken yet
+	half      int           // queue[:half] is the rest of a frame begun
+	record    *proto.Record // nil: none is kept
+	farewell  *farewell     // the close frame: no other frame begins
+	swallowed *farewell     // asked for while frozen; without a frame: an end without a word
+	quiet     func()        // whom a freeze tells
+	wake      chan struct{} // closed when somebody who waits should look again
 }
 
-// farewell is the one close frame of our side.
-type farewell struct {
-	frame  []byte
-	author author
-}
-
-// author is who decided to close.
-type author uint8
+// readerPhase is where the goroutine in Serve is.
+type readerPhase uint8
 
 const (
-	byLibrary author = iota // it answers the peer's close, or the peer broke the protocol
-	byUs
+	readerAbsent readerPhase = iota // it has not begun
+	readerAtRest                    // it waits for bytes: the library and the handler hold nothing
+	readerBusy
 )
 
-type writePhase uint8
-
-const (
-	writeOpen   writePhase = iota
-	writeStuck             // a frame is half written: only its rest may follow
-	writeEnded             // the close frame is written
-	writeBroken            // the kernel refused: nothing can follow
-)
-
-// newWire takes ownership of c, a fresh connection of which pre is already
-// read.
-func newWire(c net.Conn, pre []byte, timeout time.Duration) (*wire, error) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return nil, errors.New("ws: the connection has no descriptor")
-	}
-	raw, err := sc.SyscallConn()
+// newWire takes ownership of sock.
+func newWire(sock socket, s state, timeout time.Duration) (*wire, error) {
+	raw, err := sock.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{Conn: c, raw: raw, born: time.Now(), timeout: timeout, pre: slices.Clone(pre)}
+	w := &wire{sock: sock, raw: raw, born: time.Now(), timeout: timeout, state: s}
 	w.tryFn = w.tryRead
 	return w, nil
 }
@@ -91,65 +76,136 @@ func newWire(c net.Conn, pre []byte, timeout time.Duration) (*wire, error) {
 // comes back for a new frame it holds nothing: what it was given is used up, and
 // the rest of the stream is ours.
 func (w *wire) Read(p []byte) (int, error) {
-	b := w.pre
-	if len(b) == 0 {
-		if w.buf == nil {
-			if err := w.fill(); err != nil {
-				return 0, err
-			}
-		}
-		b = w.buf[w.from:w.to]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.await(); err != nil {
+		return 0, err
 	}
-	n := w.in.upTo(b[:min(len(p), len(b))])
-	copy(p, b[:n])
-	w.took(n)
-	return n, nil
+	return w.in.give(p), nil
 }
 
-// took notes that n bytes were handed out.
-func (w *wire) took(n int) {
-	if len(w.pre) > 0 {
-		w.pre = w.pre[n:]
+// awaitMessage waits, between two messages, until there is something to read.
+// An idle connection waits here and not inside the library, whose calls would
+// keep its stack twice as large.
+func (w *wire) awaitMessage() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.await()
+}
+
+// await returns when there is something to hand out, with mu held as before.
+func (w *wire) await() error {
+	w.settle()
+	w.reader = readerAtRest
+	err := w.rest()
+	w.reader = readerBusy
+	return err
+}
+
+// settle lets go of what the library has dealt with.
+func (w *wire) settle() {
+	if w.in == nil {
 		return
 	}
-	if w.from += n; w.from == w.to {
-		w.release()
+	w.in.settle()
+	w.tidy()
+}
+
+func (w *wire) tidy() {
+	if w.in.isEmpty() {
+		w.in.free()
+		w.in = nil
 	}
 }
 
-// await waits, between two messages, until there is something to read. An idle
-// connection waits here and not inside the library, whose calls would keep its
-// stack twice as large. What ended the wait the next Read tells.
-func (w *wire) await() {
-	if len(w.pre) == 0 && w.buf == nil {
-		w.fill()
+// rest is await while the reader is at rest. Who comes here while the
+// connection stands still waits for the end of that; who is here already when
+// a freeze begins stays where it is, in the poller.
+func (w *wire) rest() error {
+	for first := true; ; first = false {
+		w.settleFreeze()
+		switch {
+		case w.state == moved:
+			return ErrMoved
+		case w.state == closed:
+			return net.ErrClosed
+		case w.mayRead():
+			if w.in != nil && w.in.isAhead() {
+				return nil
+			}
+		case !first || w.state == freezing || w.state == frozen:
+			w.wait()
+			continue
+		}
+		if err := w.park(); err != nil {
+			return err
+		}
 	}
 }
 
-// fill waits until the socket has something and takes it.
-func (w *wire) fill() error {
+// mayRead reports whether bytes may be taken in. A message too long to be
+// handed over goes on to its end during a freeze.
+func (w *wire) mayRead() bool {
+	return w.state == serving || w.state == freezing && w.in != nil && w.in.oversized
+}
+
+// park waits until the socket has something and takes it, or until there is
+// another reason to look again.
+func (w *wire) park() error {
 	w.readErr = nil
-	if err := w.raw.Read(w.tryFn); err != nil {
-		return err
+	w.mu.Unlock()
+	err := w.raw.Read(w.tryFn)
+	w.mu.Lock()
+	switch {
+	case !w.mayRead():
+		return nil // whoever goes on with the stream finds its end again
+	case err == nil:
+		return w.readErr
+	case errors.Is(err, os.ErrDeadlineExceeded) && (w.farewell == nil || time.Now().Before(w.farewell.until)):
+		w.armRead() // resume woke us
+		return nil
 	}
-	if w.readErr == nil {
-		w.heard.Store(int64(time.Since(w.born)))
-	}
-	return w.readErr
+	return err
 }
 
-// tryRead reads what is there. It reports whether the wait is over, and keeps
-// a buffer only then.
+// armRead sets the deadline of reads: only a peer that has been told goodbye
+// has one.
+func (w *wire) armRead() {
+	var until time.Time
+	if w.farewell != nil {
+		until = w.farewell.until
+	}
+	w.sock.SetReadDeadline(until)
+}
+
+// tryRead reads what is there. It reports whether the wait is over. While the
+// stream is not ours it only looks: the runtime has dropped the poller's edge
+// when the wait began, so that bytes there already would not wake it again.
 func (w *wire) tryRead(fd uintptr) bool {
-	buf := readBuffers.Get().(*[readSize]byte)
-	n, err := read(int(fd), buf[:])
-	if n > 0 {
-		w.buf, w.from, w.to = buf, 0, n
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.mayRead() {
+		return w.state.over() || isReadable(int(fd))
+	}
+	in := w.in
+	switch {
+	case in == nil:
+		in = newInbound(nil)
+	case in.isAhead():
 		return true
 	}
-	readBuffers.Put(buf)
+	n, err := retry(unix.Read, int(fd), in.room())
+	if n > 0 {
+		in.add(n)
+		w.in = in
+		w.took(n)
+		return true
+	}
+	if w.in == nil {
+		in.free()
+	}
 	switch {
-	case err == syscall.EAGAIN:
+	case err == unix.EAGAIN:
 		return false
 	case err != nil:
 		w.readErr = os.NewSyscallError("read", err)
@@ -159,128 +215,73 @@ func (w *wire) tryRead(fd uintptr) bool {
 	return true
 }
 
-func read(fd int, p []byte) (int, error) {
+// took notes that n bytes were read. If a message ends there, whoever finds
+// the connection after a crash may go on: that is recorded at once, before the
+// message is handled.
+func (w *wire) took(n int) {
+	w.heard = time.Since(w.born)
+	w.read += uint64(n)
+	if w.record != nil && w.in.endsMessage() {
+		w.record.Received(w.read)
+	}
+}
+
+// silent tells how long the peer and we have said nothing.
+func (w *wire) silent() (peer, we time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Since(w.born)
+	return now - w.heard, now - w.said
+}
+
+func (w *wire) hasMoved() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state == moved
+}
+
+// retry calls read(2) or write(2) until no signal comes between.
+func retry(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
 	for {
-		n, err := syscall.Read(fd, p)
-		if err != syscall.EINTR {
+		n, err := call(fd, p)
+		if err != unix.EINTR {
 			return n, err
 		}
 	}
 }
 
-func (w *wire) release() {
-	readBuffers.Put(w.buf)
-	w.buf = nil
+func isReadable(fd int) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err != unix.EAGAIN && err != unix.EINTR
 }
 
-// Write takes a whole control frame from the library: a pong, or a close when
-// the peer closed or broke the protocol.
-func (w *wire) Write(frame []byte) (int, error) {
-	if frame[0]&0x0f == opClose {
-		w.end(farewell{slices.Clone(frame), byLibrary})
-		return len(frame), nil
+// wait gives mu away until somebody calls wakeAll.
+func (w *wire) wait() {
+	if w.wake == nil {
+		w.wake = make(chan struct{})
 	}
-	if err := w.writeFrame(frame); err != nil && !errors.Is(err, net.ErrClosed) {
-		return 0, err
-	}
-	return len(frame), nil
-}
-
-// writeFrame writes one whole frame, waiting at most the timeout for a peer
-// that does not read: then ErrSlow. After a close frame it is net.ErrClosed.
-func (w *wire) writeFrame(frame []byte) error {
-	w.mu.Lock()
-	err := w.begin(frame)
+	wake := w.wake
 	w.mu.Unlock()
-	if w.farewell.Load() != nil {
-		w.sayFarewell() // end may have found mu taken
-	}
-	return err
+	<-wake
+	w.mu.Lock()
 }
 
-// begin is writeFrame with mu held.
-func (w *wire) begin(frame []byte) error {
-	switch {
-	case w.farewell.Load() != nil, w.write >= writeEnded:
-		return net.ErrClosed
-	case w.write == writeStuck:
-		return ErrSlow
+func (w *wire) wakeAll() {
+	if w.wake != nil {
+		close(w.wake)
+		w.wake = nil
 	}
-	w.said.Store(int64(time.Since(w.born)))
-	return w.push(frame)
 }
 
-// push writes b: at once if the kernel takes it, which costs no deadline.
-func (w *wire) push(b []byte) error {
-	n, err := w.tryWrite(b)
-	if err == nil && n < len(b) {
-		n, err = w.waitWrite(b, n)
+// change makes the transition of e, and reports whether there is one.
+func (w *wire) change(e event) bool {
+	s, ok := next(w.state, e)
+	if ok {
+		w.state = s
+		w.wakeAll()
 	}
-	switch {
-	case err == nil:
-		w.write = writeOpen
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		w.write, w.rest = writeStuck, slices.Clone(b[n:])
-		return ErrSlow
-	default:
-		w.write = writeBroken
-	}
-	return err
-}
-
-// tryWrite makes one write(2).
-func (w *wire) tryWrite(b []byte) (n int, err error) {
-	outer := w.raw.Write(func(fd uintptr) bool {
-		n, err = syscall.Write(int(fd), b)
-		return true
-	})
-	if outer != nil && !errors.Is(outer, os.ErrDeadlineExceeded) {
-		return 0, outer
-	}
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		err = nil
-	}
-	return max(n, 0), os.NewSyscallError("write", err)
-}
-
-// waitWrite writes b[n:] under the deadline.
-func (w *wire) waitWrite(b []byte, n int) (int, error) {
-	w.SetWriteDeadline(time.Now().Add(w.timeout))
-	if w.farewell.Load() != nil {
-		w.SetWriteDeadline(time.Now().Add(Linger)) // end set it before us, or will after
-	}
-	m, err := w.Conn.Write(b[n:])
-	if err == nil && w.farewell.Load() == nil {
-		w.SetWriteDeadline(time.Time{})
-	}
-	return n + m, err
-}
-
-// end sends f as the last frame, and bounds everything that is still under
-// way. Only the first call counts.
-func (w *wire) end(f farewell) {
-	if !w.farewell.CompareAndSwap(nil, &f) {
-		return
-	}
-	w.SetDeadline(time.Now().Add(Linger))
-	w.sayFarewell()
-}
-
-// sayFarewell writes the close frame unless another goroutine is writing: that
-// one calls it again when it is done.
-func (w *wire) sayFarewell() {
-	if !w.mu.TryLock() {
-		return
-	}
-	defer w.mu.Unlock()
-	if w.write >= writeEnded {
-		return
-	}
-	if w.push(append(w.rest, w.farewell.Load().frame...)) == nil {
-		w.write = writeEnded
-		return
-	}
-	w.write = writeBroken
+	return ok
 }
 
 // linger reads on after a close frame, so that the peer's unread bytes do not
@@ -294,9 +295,40 @@ func (w *wire) linger() {
 	}
 }
 
-// Close ends the connection. Closing alone would not: another process may hold
-// a duplicate, so the peer is told by shutdown(2).
+// Close ends the connection. Closing the descriptor alone would not: another
+// process may hold a duplicate, so the peer is told by shutdown(2). For the
+// same reason a connection that is held is only dropped, and one that has
+// moved is left alone; one that is frozen ends when it is thawed, if it is.
 func (w *wire) Close() error {
-	w.raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
-	return w.Conn.Close()
+	w.mu.Lock()
+	if w.state == frozen {
+		w.swallowed = &farewell{}
+	}
+	ours := w.state.owned()
+	if !w.change(evClose) {
+		w.mu.Unlock()
+		return nil
+	}
+	w.forget()
+	w.mu.Unlock()
+	if ours {
+		w.raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+	return w.sock.Close() // without mu: it waits for the reader
 }
+
+// forget drops what is of no use once the connection is over, and answers who
+// waits for it to freeze.
+func (w *wire) forget() {
+	if w.in != nil {
+		w.in.free()
+		w.in = nil
+	}
+	w.queue, w.half = nil, 0
+	w.tellQuiet()
+}
+
+// The deadlines complete net.Conn. The library does not use them.
+func (w *wire) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
+func (w *wire) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
+func (w *wire) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
