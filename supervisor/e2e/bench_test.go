@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 )
 
-// From the spawn of the app to the supervisor's knowing that it is ready, as
-// every deploy pays it.
+// From SIGHUP to the verdict; swapped-ms is the part until the new build
+// serves.
 func BenchmarkReload(b *testing.B) {
 	s := open(b, binaries.app(b, "aaaa"))
 	var swapped time.Duration
@@ -18,6 +20,39 @@ func BenchmarkReload(b *testing.B) {
 		swapped += time.Duration(d.SwappedMS) * time.Millisecond
 	}
 	b.ReportMetric(float64(swapped.Milliseconds())/float64(b.N), "swapped-ms")
+}
+
+// From the spawn of a worker until it is ready: its own start, the store opened
+// and the first pages read.
+func BenchmarkStartToReady(b *testing.B) {
+	s := open(b, binaries.app(b, "aaaa"))
+	var took time.Duration
+	for b.Loop() {
+		steps := s.steps()
+		took += steps["ready"].Sub(steps["spawned"])
+	}
+	b.ReportMetric(float64(took.Microseconds())/1e3/float64(b.N), "ready-ms")
+}
+
+// steps deploys and returns when each step of it was.
+func (s *site) steps() map[string]time.Time {
+	s.t.Helper()
+	out, _, err := s.command("reload", "--wait", "--json")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	at := map[string]time.Time{}
+	for line := range strings.Lines(out) {
+		var step struct {
+			At   time.Time `json:"at"`
+			Step string    `json:"step"`
+		}
+		if err := json.Unmarshal([]byte(line), &step); err != nil {
+			s.t.Fatal(err)
+		}
+		at[step.Step] = step.At
+	}
+	return at
 }
 
 // From kill -9 of the serving worker to the first answer of its successor, as
