@@ -146,7 +146,7 @@ func TestTheTopLevelIsFixed(t *testing.T) {
 	out, err := c.Output()
 	if err != nil {
 		if _, statErr := os.Stat(filepath.Join("..", "..", ".git")); statErr != nil {
-			t.Skip("not a git checkout: the tree has no list of its own files")
+			skip(t, "this is no git checkout: the tree has no list of its own files")
 		}
 		t.Fatal(err)
 	}

@@ -1,19 +1,17 @@
 // The conversation that proto/chat keeps as testdata, read by this side of the
 // wire too: {"dir": "c" | "s", "line": {…}} per line.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import * as wire from '../ui/model/wire.js';
 
 const file = new URL('../../../../proto/chat/testdata/transcript.jsonl', import.meta.url);
-const kept = existsSync(file);
-const entries = kept ? readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text) => JSON.parse(text)) : [];
+const entries = readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text) => JSON.parse(text));
 const lines = (dir) => entries.filter((entry) => entry.dir === dir).map(({ line }) => (typeof line === 'string' ? JSON.parse(line) : line));
-const skip = kept ? false : 'proto/chat keeps no transcript';
 
 const known = ['welcome', 'ev', 'live', 'reset', 'ack', 'nak', 'page', 'pres', 'err', 'bye', 'ping', 'pong'];
 
-test('every line of the server is understood, or of a kind to be ignored', { skip }, () => {
+test('every line of the server is understood, or of a kind to be ignored', () => {
   const said = lines('s');
   assert.ok(said.length > 0);
   for (const line of said) {
@@ -23,7 +21,7 @@ test('every line of the server is understood, or of a kind to be ignored', { ski
   assert.equal(wire.parse(frame).length, said.filter((line) => known.includes(line.t)).length, 'also in one frame');
 });
 
-test('what the page says is what the transcript says', { skip }, () => {
+test('what the page says is what the transcript says', () => {
   const build = {
     hello: ({ epoch = '', rooms }) => wire.hello(epoch, rooms),
     join: ({ room, seq }) => wire.join(room, seq),
