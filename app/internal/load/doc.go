@@ -18,9 +18,10 @@
 // fragments with pings between them and pauses inside a frame, one sends
 // pings, and one reads slowly.
 //
-// Two probers ask for pages meanwhile, over raw connections that repeat nothing
-// by themselves: one takes a fresh connection for each request, one keeps its
-// connection as long as the server does. Every tenth request is a POST.
+// Probers ask for pages meanwhile, over raw connections that repeat nothing by
+// themselves: one takes a fresh connection for each of twenty requests a second,
+// ten keep theirs as long as the server does and ask once a second each. Every
+// tenth request is a POST.
 //
 // On a loopback target the clients and requests come from addresses spread over
 // 127.0.0.0/8, so that a limit per address meets what it would meet in life.

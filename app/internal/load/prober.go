@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -12,21 +13,26 @@ import (
 )
 
 const (
-	probeEvery = 50 * time.Millisecond // of each prober
+	probeEvery = 50 * time.Millisecond // a fresh connection each time
+	keepers    = 10                    // connections that are kept, each from its own address
+	keepEvery  = time.Second           // on each of them: no limit per address should mind
 	postEvery  = 10                    // each so-many-th request is a POST
+	probeFrom  = 1000                  // addresses that the fresh connections come from in turn
 )
 
-// probes counts the requests of both probers.
+// probes counts the requests of all probers.
 type probes struct{ ok, failed, retried int64 }
 
 // prober asks for pages on connections of its own.
 type prober struct {
 	target  *target
+	remarks *remarks
 	health  *timeline // told by the answers of /healthz; nil: nobody
 	keep    bool      // the connection is kept
 	name    string    // of its user
 	source  int
-	remarks *remarks
+	delay   time.Duration // before the first request
+	every   time.Duration
 
 	conn   *wireConn // nil without keep
 	cookie string
@@ -36,9 +42,36 @@ type prober struct {
 	counts probes
 }
 
+// newProbers returns one that takes a fresh connection for each request, and
+// those that keep theirs.
+func newProbers(r *run) []*prober {
+	all := []*prober{{target: r.target, remarks: &r.remarks, health: r.timeline, every: probeEvery, source: firstProbe}}
+	for i := range keepers {
+		all = append(all, &prober{
+			target: r.target, remarks: &r.remarks, keep: true, every: keepEvery, source: firstProbe + probeFrom + i,
+			delay: keepEvery * time.Duration(i) / keepers, asked: i, // not all at once, nor all POSTs
+		})
+	}
+	for i, p := range all {
+		p.name = fmt.Sprintf("probe %s %d", r.tag, i)
+	}
+	return all
+}
+
+// from is the source of the next connection.
+func (p *prober) from() int {
+	if p.keep {
+		return p.source
+	}
+	return p.source + p.asked%probeFrom
+}
+
 // run asks until ctx ends. A request under way is finished.
 func (p *prober) run(ctx context.Context) {
-	tick := time.NewTicker(probeEvery)
+	if !sleep(ctx, p.delay) {
+		return
+	}
+	tick := time.NewTicker(p.every)
 	defer tick.Stop()
 	defer p.drop()
 	for {
@@ -97,7 +130,7 @@ func (p *prober) try(ctx context.Context, r request) (answer, error) {
 		p.drop()
 	}
 	if p.conn == nil {
-		c, err := p.target.connect(ctx, p.source+p.asked%1000)
+		c, err := p.target.connect(ctx, p.from())
 		if err != nil {
 			return answer{}, err
 		}

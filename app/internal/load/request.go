@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -139,10 +140,10 @@ type refusal struct {
 }
 
 func (e *refusal) Error() string {
-	if e.body == "" {
+	if e.body == "" || e.body[0] == '<' { // a proxy's page says no more than its status
 		return fmt.Sprintf("answered %d", e.status)
 	}
-	return fmt.Sprintf("answered %d: %.120s", e.status, e.body)
+	return fmt.Sprintf("answered %d: %.120s", e.status, strings.Join(strings.Fields(e.body), " "))
 }
 
 // isOK tells an answer that is not a success.
@@ -150,7 +151,7 @@ func (a answer) isOK() error {
 	if a.status/100 == 2 {
 		return nil
 	}
-	return &refusal{a.status, string(bytes.TrimSpace(a.body))}
+	return &refusal{a.status, string(a.body)}
 }
 
 // signIn gets a session for a name and returns its cookie. The cookie of an

@@ -44,6 +44,7 @@ type run struct {
 	remarks  remarks
 	dialing  chan struct{}
 
+	pages   int           // of logs that were asked for
 	here    atomic.Int64  // clients that have arrived in their rooms
 	allHere chan struct{} // closed when that is every one
 
@@ -100,10 +101,7 @@ func newRun(c Config, t *target) *run {
 	for i := range c.Clients {
 		r.clients = append(r.clients, newClient(r, i))
 	}
-	r.probers = []*prober{
-		{target: t, health: r.timeline, name: "probe " + r.tag + " a", source: firstProbe, remarks: &r.remarks},
-		{target: t, keep: true, name: "probe " + r.tag + " b", source: firstProbe + 1000, remarks: &r.remarks},
-	}
+	r.probers = newProbers(r)
 	return r
 }
 
@@ -265,7 +263,8 @@ func (r *run) readLog(ctx context.Context, room *room) (*roomLog, error) {
 func (r *run) readPage(ctx context.Context, room string, after int64) ([]wire.Event, error) {
 	path := "/api/rooms/" + room + "/events?limit=" + strconv.Itoa(wire.MaxPage) + "&after=" + strconv.FormatInt(after, 10)
 	for n := 1; ; n++ {
-		a, err := r.target.once(ctx, firstProbe+n, request{method: "GET", path: path})
+		r.pages++
+		a, err := r.target.once(ctx, firstProbe+probeFrom+keepers+r.pages%probeFrom, request{method: "GET", path: path})
 		if err == nil && a.status == http.StatusNotFound {
 			return nil, nil // nobody ever said anything there
 		}
