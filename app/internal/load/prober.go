@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"syscall"
@@ -186,5 +185,5 @@ func hasEnded(c *wireConn) bool {
 		ended = err != syscall.EAGAIN && n <= 0
 		return true
 	})
-	return ended || err != nil && !errors.Is(err, net.ErrClosed)
+	return ended || err != nil
 }

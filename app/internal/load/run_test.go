@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -450,4 +451,45 @@ func TestASiteThatCannotBeUsed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "only 0 are there") || !strings.Contains(err.Error(), "EOF") {
 		t.Errorf("got %v, want how many came and what kept the others", err)
 	}
+}
+
+// A refusal that trying again cannot change ends the run at once.
+func TestASiteThatRefusesEverybody(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			http.Error(w, "signing up is closed", http.StatusForbidden)
+			return
+		}
+		w.Write([]byte(`{"gen":1,"pid":2}`))
+	}))
+	defer s.Close()
+	began := time.Now()
+	_, err := Run(t.Context(), small(s.URL))
+	if err == nil || !strings.Contains(err.Error(), "answered 403: signing up is closed") || time.Since(began) > 10*time.Second {
+		t.Errorf("got %v after %v, want the refusal at once", err, time.Since(began))
+	}
+}
+
+// Lines that a newer server may send, or that complain, disturb nothing.
+func TestUnknownLinesAreIgnored(t *testing.T) {
+	t.Parallel()
+	p := site(t)
+	p.mangle = func(s *stream, line []byte) [][]byte {
+		if s.events == 3 && kindOf(line) == wire.KindEvent {
+			return [][]byte{[]byte(`{"t":"new","x":[1]}`), []byte(`{"a":1}`), []byte(`{"t":"err","code":"rate","msg":"m"}`), line, []byte(`{"t":"ping"}`)}
+		}
+		return [][]byte{line}
+	}
+	only(t, load(t, small(p.url())), nil)
+}
+
+// Events in another spelling of JSON count the same.
+func TestEventsInAnotherSpelling(t *testing.T) {
+	t.Parallel()
+	p := site(t)
+	p.mangle = func(s *stream, line []byte) [][]byte {
+		return [][]byte{bytes.Replace(line, []byte(`{"t":"ev",`), []byte(`{ "t": "ev", `), 1)}
+	}
+	only(t, load(t, small(p.url())), nil)
 }
