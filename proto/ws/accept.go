@@ -27,7 +27,8 @@ type Options struct {
 	// its answer: from then on whoever has the duplicate fd, which is Keep's to
 	// close, can go on with the connection. id is as [Conn.Duplicate] tells it.
 	// The record returned, nil for none, is fresh: it is not Sound before the
-	// answer is on its way.
+	// answer is on its way. If Accept then returns an error, the connection has
+	// been closed and whoever keeps it must be told.
 	Keep func(fd int, id uint64) *proto.Record
 }
 

@@ -7,6 +7,9 @@ const (
 	// readSize is what one read(2) takes at most. Nearly every message fits.
 	readSize = 4 << 10
 
+	// longSize holds a message of the default read limit, with its headers.
+	longSize = 20 << 10
+
 	// maxRetained is how much of a message in progress is kept to be handed
 	// over, headers included. A longer one must be over before its connection
 	// can move.
@@ -34,7 +37,10 @@ type inbound struct {
 	first      [readSize]byte
 }
 
-var inbounds = sync.Pool{New: func() any { return new(inbound) }}
+var (
+	inbounds = sync.Pool{New: func() any { return new(inbound) }}
+	longs    = sync.Pool{New: func() any { return new([longSize]byte) }}
+)
 
 func newInbound(b []byte) *inbound {
 	in := inbounds.Get().(*inbound)
@@ -44,7 +50,8 @@ func newInbound(b []byte) *inbound {
 
 // free gives in back. It must hold nothing that is needed.
 func (in *inbound) free() {
-	in.buf, in.message, in.start, in.given = nil, 0, 0, 0
+	in.replace(nil)
+	in.message, in.start, in.given = 0, 0, 0
 	in.frame, in.fragmented, in.oversized = frame{}, false, false
 	inbounds.Put(in)
 }
@@ -115,9 +122,27 @@ func (in *inbound) room() []byte {
 		in.message = 0
 	}
 	if cap(in.buf)-len(in.buf) < readSize/2 {
-		in.buf = append(make([]byte, 0, 2*cap(in.buf)), in.buf...)
+		in.grow()
 	}
 	return in.buf[len(in.buf):min(cap(in.buf), len(in.buf)+readSize)]
+}
+
+func (in *inbound) grow() {
+	var larger []byte
+	if cap(in.buf) < longSize {
+		larger = longs.Get().(*[longSize]byte)[:0]
+	} else {
+		larger = make([]byte, 0, 2*cap(in.buf))
+	}
+	in.replace(append(larger, in.buf...))
+}
+
+// replace changes the memory, and gives the one before back.
+func (in *inbound) replace(b []byte) {
+	if cap(in.buf) == longSize {
+		longs.Put((*[longSize]byte)(in.buf[:longSize]))
+	}
+	in.buf = b
 }
 
 func (in *inbound) add(n int) { in.buf = in.buf[:len(in.buf)+n] }

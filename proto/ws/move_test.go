@@ -655,6 +655,64 @@ func TestCloseInEachState(t *testing.T) {
 	}
 }
 
+// TestPeerEndsMeanwhile: whatever the peer does to end the connection while it
+// stands still is found by whoever goes on with it, once.
+func TestPeerEndsMeanwhile(t *testing.T) {
+	var closed *CloseError
+	said := func(err error) bool { return errors.As(err, &closed) && closed.Code == 4000 }
+	cut := func(err error) bool { return err != nil && !errors.As(err, &closed) && err != ErrMoved }
+	for name, end := range map[string]struct {
+		do   func(*net.TCPConn)
+		want func(error) bool
+	}{
+		"close frame":       {func(c *net.TCPConn) { c.Write(masked(0x88, "\x0f\xa0")) }, said},
+		"half a frame":      {func(c *net.TCPConn) { c.Write(masked(0x88, "\x0f\xa0")[:3]); c.CloseWrite() }, cut},
+		"end":               {func(c *net.TCPConn) { c.CloseWrite() }, cut},
+		"reset":             {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, cut},
+		"message, then end": {func(c *net.TCPConn) { c.Write(masked(0x81, "x")); c.CloseWrite() }, cut},
+	} {
+		for _, moves := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, moves %v", name, moves), func(t *testing.T) {
+				client, s := begin(t, 0)
+				defer client.Close()
+				fd, _, err := s.c.Duplicate()
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := adopt(t, fd, Options{}, 0)
+				s.freeze(t)
+				snap, err := s.c.Snapshot(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				end.do(client)
+				time.Sleep(2 * time.Millisecond)
+				if err := h.c.Load(snap); err != nil {
+					t.Fatal(err)
+				}
+				if !moves {
+					h.c.CloseNow()
+					h.wait(t)
+					s.c.Thaw()
+					if err := s.wait(t); !end.want(err) {
+						t.Errorf("got %v", err)
+					}
+					return
+				}
+				if err := errors.Join(h.c.Resume(), s.c.Release()); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.wait(t); err != ErrMoved {
+					t.Errorf("the side before: got %v, want %v", err, ErrMoved)
+				}
+				if err := h.wait(t); !end.want(err) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+	}
+}
+
 // TestWrongOrder: calls that do not fit the state are refused and change
 // nothing.
 func TestWrongOrder(t *testing.T) {
