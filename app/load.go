@@ -55,7 +55,7 @@ reordered, failed or disconnected, and 2 when it could not begin.`,
 	f.StringVar(&c.URL, "url", "http://"+defaultListen, "`address` of the site: http://HOST[:PORT] or https://HOST[:PORT]")
 	f.IntVar(&c.Clients, "clients", 100, "`number` of WebSocket clients")
 	f.IntVar(&c.Chatters, "chatters", defaultChatters, "`number` of clients that post")
-	f.Float64Var(&c.Rate, "rate", 20, "messages a `second`, of all chatters together")
+	f.Float64Var(&c.Rate, "rate", 20, "`messages` a second, of all chatters together")
 	f.IntVar(&c.Rooms, "rooms", defaultRooms, "`number` of rooms that the clients are spread over")
 	f.DurationVar(&c.For, "for", 10*time.Second, "how long messages are posted")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
