@@ -59,7 +59,7 @@ workers back.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
 	})
-	root.AddCommand(newRun(&state), newStatus(&state), newReload(&state), newVersion())
+	root.AddCommand(newRun(&state), newStatus(&state), newReload(&state), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		wrapArgs(c)
 	}
