@@ -223,13 +223,14 @@ func (w *wire) restart() {
 // when it is thawed; one that is held is not ours to end.
 func (w *wire) end(frame []byte, by author) {
 	w.mu.Lock()
+	if w.state == held || w.state == loaded {
+		w.mu.Unlock()
+		w.Close()
+		return
+	}
 	defer w.mu.Unlock()
 	f := &farewell{frame: frame, author: by}
 	switch {
-	case w.state == held, w.state == loaded:
-		w.mu.Unlock()
-		w.Close()
-		w.mu.Lock()
 	case w.state == frozen && w.swallowed == nil:
 		w.swallowed = f
 	case w.state.owned() && w.farewell == nil:

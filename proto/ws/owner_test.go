@@ -20,7 +20,7 @@ const envOwner = "WS_TEST_OWNER"
 // that belong to it.
 const (
 	sayAdopt   = 'a' // with a descriptor: hold it
-	sayRecover = 'r' // with a descriptor: hold it and go on with its record, or a new one
+	sayRecover = 'r' // with a descriptor, or of one held: go on with its record, or a new one
 	sayFreeze  = 'f' // all; answered by a snapshot for each, then sayFreeze
 	sayLoad    = 'l' // a snapshot
 	sayGo      = 'g' // resume all
@@ -67,18 +67,15 @@ func own() error {
 
 func (o *owner) do(say byte, n int, b []byte, fds []int) (more bool, err error) {
 	switch say {
-	case sayAdopt, sayRecover:
-		c, err := Adopt(fds[0], Options{})
-		if err != nil {
-			return false, err
-		}
-		o.conns[n] = c
-		if say == sayRecover {
-			if err := o.recover(c); err != nil {
+	case sayAdopt:
+		return true, o.adopt(n, fds[0])
+	case sayRecover:
+		if len(fds) > 0 {
+			if err := o.adopt(n, fds[0]); err != nil {
 				return false, err
 			}
 		}
-		go func() { o.served <- c.Serve(func(_ Type, data []byte) { c.Write(data) }) }()
+		return true, o.recover(o.conns[n])
 	case sayFreeze:
 		return true, o.freeze()
 	case sayLoad:
@@ -97,6 +94,16 @@ func (o *owner) do(say byte, n int, b []byte, fds []int) (more bool, err error) 
 		return false, err
 	}
 	return true, nil
+}
+
+func (o *owner) adopt(n, fd int) error {
+	c, err := Adopt(fd, Options{})
+	if err != nil {
+		return err
+	}
+	o.conns[n] = c
+	go func() { o.served <- c.Serve(func(_ Type, data []byte) { c.Write(data) }) }()
+	return nil
 }
 
 // recover makes a connection without a snapshot ours.
