@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/simpletalk/simpletalk/app/internal/web"
+	"github.com/simpletalk/simpletalk/proto/address"
 )
 
 // config is what serve is told by flags and environment.
@@ -73,7 +74,7 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 		err = errors.Join(err, in(where, bad))
 	}
 	if c.listen, where = listenSetting.value(f); where != "" {
-		_, bad := parseAddress(c.listen)
+		_, bad := address.Parse(c.listen)
 		err = errors.Join(err, in(where, bad))
 	}
 	return c, err

@@ -55,7 +55,7 @@ func TestUsage(t *testing.T) {
 		{args: []string{"sevre"}, code: exitUsage, want: `unknown command "sevre"`},
 		{args: []string{"serve", "now"}, code: exitUsage, want: `"now"`},
 		{args: []string{"serve", "--port", "1"}, code: exitUsage, want: "unknown flag: --port"},
-		{args: []string{"serve", "--listen", "3000"}, code: exitUsage, want: `--listen: address "3000" must be HOST:PORT`},
+		{args: []string{"serve", "--listen", "3000"}, code: exitUsage, want: `--listen: address "3000": must be HOST:PORT`},
 		{args: []string{"serve", "--listen", "x:99999"}, code: exitUsage, want: `port "99999" must be a number`},
 		{args: []string{"serve", "--listen", "unix://x"}, code: exitUsage, want: "absolute path"},
 		{args: []string{"serve", "--listen", "unix:///x?mode=9"}, code: exitUsage, want: "octal"},
@@ -63,7 +63,7 @@ func TestUsage(t *testing.T) {
 		{args: []string{"serve"}, env: "ORIGINS=https://x/y", code: exitUsage, want: `ORIGINS: origin "https://x/y"`},
 		{args: []string{"serve"}, env: "TRUSTED_PROXIES=10.0.0.0/8,proxy", code: exitUsage, want: `TRUSTED_PROXIES: "proxy" must be an IP address`},
 		{args: []string{"serve", "--data", "/proc/nowhere", "--listen", "127.0.0.1:0"}, code: exitError, want: "/proc/nowhere"},
-		{args: []string{"serve", "--listen", "192.0.2.1:1"}, code: exitError, want: "listen on 192.0.2.1:1: cannot assign requested address"},
+		{args: []string{"serve", "--listen", "192.0.2.1:1"}, code: exitError, want: "listen on 192.0.2.1:1: this machine has no such address"},
 	} {
 		t.Run(strings.Join(tt.args, " ")+tt.env, func(t *testing.T) {
 			cmd := app(t, tt.args...)
@@ -138,7 +138,7 @@ func TestServeStopsCleanly(t *testing.T) {
 
 	second := app(t, "serve", "--listen", addr)
 	out, _ := second.CombinedOutput()
-	if second.ProcessState.ExitCode() != exitError || !strings.Contains(string(out), "listen on "+addr+": another program listens there") {
+	if second.ProcessState.ExitCode() != exitError || !strings.Contains(string(out), "listen on "+addr+": the address is in use by another process") {
 		t.Errorf("port in use: got %d %s", second.ProcessState.ExitCode(), out)
 	}
 

@@ -20,6 +20,7 @@ import (
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/sqlite"
 	"github.com/simpletalk/simpletalk/app/internal/web"
+	"github.com/simpletalk/simpletalk/proto/address"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
@@ -137,12 +138,12 @@ func listenAll(ctx context.Context, c config, b *boss) ([]net.Listener, error) {
 	if c.listen == "" {
 		c.listen = defaultListen
 	}
-	a, err := parseAddress(c.listen)
+	a, err := address.Parse(c.listen)
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(ctx, a)
-	return []net.Listener{l}, err
+	l, err := a.Listen(ctx)
+	return []net.Listener{l}, wrap(fmt.Sprintf("listen on %s", a), err)
 }
 
 func closeListeners(all []net.Listener) {

@@ -1,4 +1,7 @@
-package config
+// Package address is how an operator writes where something listens, and how
+// it is opened: the same for the supervisor's sockets and for an app that runs
+// alone.
+package address
 
 import (
 	"fmt"
@@ -21,8 +24,8 @@ type Address struct {
 // defaultMode is for owner and group: the proxy in front joins the group.
 const defaultMode fs.FileMode = 0o660
 
-// ParseAddress reads HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660.
-func ParseAddress(s string) (Address, error) {
+// Parse reads HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660.
+func Parse(s string) (Address, error) {
 	scheme, rest, found := strings.Cut(s, "://")
 	switch {
 	case !found && strings.HasPrefix(s, "unix:/"):
@@ -87,7 +90,7 @@ func notAbsolute(whole string) error {
 	return fmt.Errorf("address %q: a Unix socket needs an absolute path: unix:///PATH (three slashes)", whole)
 }
 
-// String returns the address as ParseAddress reads it.
+// String returns the address as [Parse] reads it.
 func (a Address) String() string {
 	if a.Network == "unix" {
 		return fmt.Sprintf("unix://%s?mode=%#o", a.Path, uint32(a.Mode))
@@ -95,68 +98,10 @@ func (a Address) String() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 
-// same reports whether two sockets cannot listen on both addresses.
-func (a Address) same(b Address) bool {
+// Same reports whether two sockets cannot listen on both addresses.
+func (a Address) Same(b Address) bool {
 	if a.Network == "tcp" && a.Port == 0 {
 		return false // the kernel chooses
 	}
 	return a.Network == b.Network && a.Host == b.Host && a.Port == b.Port && a.Path == b.Path
-}
-
-// Listen is a named listening socket.
-type Listen struct {
-	Name    string
-	Address Address
-}
-
-// ParseListens reads NAME=ADDRESS, each name once.
-func ParseListens(all []string) ([]Listen, error) {
-	var listens []Listen
-	for _, s := range all {
-		l, err := parseListen(s)
-		if err != nil {
-			return nil, err
-		}
-		for _, earlier := range listens {
-			if earlier.Name == l.Name {
-				return nil, fmt.Errorf("--listen %q: the name %q is given twice", s, l.Name)
-			}
-			if earlier.Address.same(l.Address) {
-				return nil, fmt.Errorf("--listen %q: %s listens there already", s, earlier.Name)
-			}
-		}
-		listens = append(listens, l)
-	}
-	return listens, nil
-}
-
-func parseListen(s string) (Listen, error) {
-	name, address, found := strings.Cut(s, "=")
-	if !found {
-		return Listen{}, fmt.Errorf("--listen %q: must be NAME=ADDRESS, such as http=127.0.0.1:3000", s)
-	}
-	if !validName(name) {
-		return Listen{}, fmt.Errorf("--listen %q: the name %q must be 1 to 40 letters, digits, '-', '_' or '.'", s, name)
-	}
-	a, err := ParseAddress(address)
-	if err != nil {
-		return Listen{}, fmt.Errorf("--listen %s: %w", name, err)
-	}
-	return Listen{Name: name, Address: a}, nil
-}
-
-// validName reports whether name can stand in LISTEN_FDNAMES, where a colon
-// separates, and in a log line.
-func validName(name string) bool {
-	if name == "" || len(name) > 40 {
-		return false
-	}
-	for _, c := range name {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -1,13 +1,16 @@
-package config
+package address
 
 import (
 	"net"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/simpletalk/simpletalk/proto/leaktest"
 )
 
-func TestParseAddress(t *testing.T) {
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+func TestParse(t *testing.T) {
 	long := "/" + strings.Repeat("x", maxPath-1)
 	for _, test := range []struct {
 		in   string
@@ -27,7 +30,7 @@ func TestParseAddress(t *testing.T) {
 		{"unix://" + long, Address{Network: "unix", Path: long, Mode: 0o660}, "unix://" + long + "?mode=0660"},
 	} {
 		t.Run(test.in, func(t *testing.T) {
-			got, err := ParseAddress(test.in)
+			got, err := Parse(test.in)
 			if err != nil || got != test.want {
 				t.Errorf("got %+v, %v; want %+v", got, err, test.want)
 			}
@@ -76,7 +79,7 @@ func TestAWrongAddressIsExplained(t *testing.T) {
 		"unix:///a?mode=0660&owner=www": "octal",
 	} {
 		t.Run(in, func(t *testing.T) {
-			_, err := ParseAddress(in)
+			_, err := Parse(in)
 			explained(t, err, says)
 		})
 	}
@@ -92,50 +95,13 @@ func explained(t *testing.T, err error, says string) {
 	}
 }
 
-func TestParseListens(t *testing.T) {
-	got, err := ParseListens([]string{"http=127.0.0.1:3000", "web-2_x.Y=unix:///run/a=b"})
-	want := []Listen{
-		{"http", Address{Network: "tcp", Host: "127.0.0.1", Port: 3000}},
-		{"web-2_x.Y", Address{Network: "unix", Path: "/run/a=b", Mode: 0o660}},
-	}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %+v, %v; want %+v", got, err, want)
-	}
-	if got, err := ParseListens(nil); err != nil || len(got) != 0 {
-		t.Errorf("of nothing: %+v, %v", got, err)
-	}
-}
-
-func TestAWrongListenIsExplained(t *testing.T) {
-	for _, test := range []struct {
-		in   []string
-		says string
-	}{
-		{[]string{""}, "must be NAME=ADDRESS"},
-		{[]string{"127.0.0.1:3000"}, "must be NAME=ADDRESS, such as http=127.0.0.1:3000"},
-		{[]string{"=127.0.0.1:3000"}, `the name "" must be`},
-		{[]string{"a:b=127.0.0.1:3000"}, `the name "a:b" must be`},
-		{[]string{"ä=127.0.0.1:3000"}, "letters, digits"},
-		{[]string{strings.Repeat("x", 41) + "=127.0.0.1:3000"}, "1 to 40"},
-		{[]string{"http=nowhere"}, `--listen http: address "nowhere"`},
-		{[]string{"http=127.0.0.1:1", "http=127.0.0.1:2"}, `the name "http" is given twice`},
-		{[]string{"http=127.0.0.1:1", "web=127.0.0.1:1"}, `http listens there already`},
-		{[]string{"http=unix:///run/a.sock", "web=unix:///run/a.sock?mode=0600"}, `http listens there already`},
-	} {
-		t.Run(strings.Join(test.in, " "), func(t *testing.T) {
-			_, err := ParseListens(test.in)
-			explained(t, err, test.says)
-		})
-	}
-}
-
 // Whatever is taken says itself in a form that is taken for the same.
-func FuzzParseAddress(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"127.0.0.1:3000", "tcp://[::1]:0", ":80", "unix:///run/a.sock?mode=0660", "unix:///a#b%20", "http://x", "tcp://[unix://]:80"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		a, err := ParseAddress(s)
+		a, err := Parse(s)
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q: more than a line: %v", s, err)
@@ -154,26 +120,9 @@ func FuzzParseAddress(f *testing.F) {
 		default:
 			t.Errorf("%q: network %q", s, a.Network)
 		}
-		again, err := ParseAddress(a.String())
+		again, err := Parse(a.String())
 		if err != nil || again != a {
 			t.Errorf("%q: %+v says %q, which is %+v, %v", s, a, a, again, err)
-		}
-	})
-}
-
-func FuzzParseListens(f *testing.F) {
-	f.Add("http=127.0.0.1:3000", "web=unix:///run/a.sock?mode=0660")
-	f.Add("http=:1", "http=:2")
-	f.Fuzz(func(t *testing.T, first, second string) {
-		got, err := ParseListens([]string{first, second})
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q, %q: more than a line: %v", first, second, err)
-			}
-			return
-		}
-		if len(got) != 2 || got[0].Name == got[1].Name || !validName(got[0].Name) || strings.Contains(got[1].Name, ":") {
-			t.Errorf("%q, %q: %+v", first, second, got)
 		}
 	})
 }
