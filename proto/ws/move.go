@@ -30,7 +30,8 @@ var (
 // Freeze asks the connection to stand still, so that it can move: nothing new
 // is taken in, a handler that is running ends first, with everything it
 // writes. Then, or as soon as it is known that the connection ends instead, it
-// is sent to done, once; [Conn.Snapshot] tells which. It may be at once.
+// is sent to done, once; [Conn.Snapshot] tells which. It may be at once, and
+// is not any more after a [Conn.Thaw].
 //
 // Nobody is woken, so freezing thousands costs little. done must have room for
 // every connection frozen with it: Freeze never waits. nil is allowed.
@@ -234,8 +235,8 @@ func (w *wire) settleRecord() {
 	if w.in == nil || w.in.endsMessage() {
 		w.record.Received(w.read)
 	}
-	if len(w.queue) == 0 {
-		w.record.Begin(w.written)
+	w.record.Begin(w.written + uint64(w.half))
+	if w.half == 0 {
 		w.record.End(w.written)
 	}
 }

@@ -207,7 +207,8 @@ func (w *wire) restart() {
 	if w.in != nil && w.in.isAhead() && w.reader == readerAtRest {
 		w.sock.SetReadDeadline(time.Unix(1, 0)) // it may be in the poller, and nothing more may come
 	}
-	if len(w.queue) == 0 || w.writer != writerIdle || w.drainNow() != nil || len(w.queue) == 0 {
+	stuck := w.writer == writerStuck && w.farewell == nil
+	if stuck || w.writer == writerFlushing || w.drainNow() != nil || len(w.queue) == 0 {
 		return
 	}
 	w.writer = writerFlushing

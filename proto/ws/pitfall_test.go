@@ -201,11 +201,23 @@ func TestSlowPeerDoesNotMove(t *testing.T) {
 	if err := s.c.Resume(); err != nil {
 		t.Fatal(err)
 	}
+	frames := 1 // the lost one is half written
 	for s.c.Write(make([]byte, 100000)) == nil {
+		frames++
 	}
 	if _, err := s.move(t); err != ErrSlow {
 		t.Errorf("got %v, want %v", err, ErrSlow)
 	}
+	s.freeze(t)
+	s.c.Close(4000, "slow")
+	s.c.Thaw()
+	p := &peer{t: t, conn: client}
+	for range frames {
+		if first, got := p.receive(); first != 0x81 || len(got) != 100000 {
+			t.Fatalf("got %x with %d bytes", first, len(got))
+		}
+	}
+	p.wantClose(4000, "slow")
 	finish(t, client, s)
 }
 
