@@ -63,7 +63,8 @@ const (
 // Accept upgrades a request (RFC 6455 section 4.2) and returns the connection,
 // to be served by one goroutine of its own: the handler returns, so that the
 // HTTP server's goroutine and buffers are freed. On an error the answer is
-// written already.
+// written already. A response writer around the server's own does not see the
+// 101: it is written once the connection is hijacked and kept.
 //
 // Accept does not look at Origin: who may connect is the caller's to decide,
 // before.
