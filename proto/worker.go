@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -66,13 +68,15 @@ type Worker struct {
 // Join takes the control socket from the environment and greets the
 // supervisor. Its error wraps [ErrUnsupervised] when there is none, and
 // [ErrNoCommonVersion] when the supervisor is too old or too new. Call it once
-// and then [Worker.Run].
+// and then [Worker.Run]. From then on the process ignores SIGPIPE: a write to
+// an output that nobody reads is an error (EPIPE), not the end.
 func Join(build Build) (*Worker, error) {
 	fd, err := takeControl()
 	if err != nil {
 		return nil, err
 	}
 	nameProcess()
+	signal.Ignore(syscall.SIGPIPE) // whoever read our output may be gone: that must not end us before the drain
 	conn, err := NewConn(fd)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvControl, err)

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -73,6 +76,19 @@ func TestAHungWorkerIsReplaced(t *testing.T) {
 // and it ends by itself.
 func TestAnOrphanedWorkerEnds(t *testing.T) {
 	s := open(t, binaries.app(t, "aaaa"))
+	g, err := newGuest(s, "witness", "lobby")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var staying sync.WaitGroup
+	staying.Go(func() { g.converse(ctx) })
+	defer func() { leave(); staying.Wait() }()
+	s.eventually("the witness is connected", func() bool {
+		connected := false
+		g.note(func() { connected = g.epoch != "" })
+		return connected
+	})
 	h := s.mustHealth()
 	s.kill()
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -84,5 +100,9 @@ func TestAnOrphanedWorkerEnds(t *testing.T) {
 			kill(h.PID)
 			break
 		}
+	}
+	staying.Wait()
+	if !slices.Equal(g.closes, []string{"closed 1001"}) {
+		t.Errorf("the witness was not told goodbye: %v", g.closes)
 	}
 }
