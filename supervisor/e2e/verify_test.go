@@ -42,11 +42,11 @@ func leavesNothing(t *testing.T, temp string) {
 
 // A sceptic runs one command and sees every promise kept.
 func TestVerifyShowsThePromisesKept(t *testing.T) {
-	c, out, temp := verification(t, true, "--clients", "60", "--rate", "40", "--for", "6s")
+	c, out, temp := verification(t, true, "--clients", "60", "--rate", "40", "--for", "8s")
 	if err := c.Run(); err != nil {
 		t.Errorf("verify: %v: %s", err, out.last(20))
 	}
-	for _, want := range []string{"reload: accepted", "kill -9", "lost             ", "verdict", "every promise kept"} {
+	for _, want := range []string{"reload: the next worker served after", "kill -9: the next worker served after", "disconnects, all resumed", "every promise kept"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}

@@ -1,6 +1,7 @@
 // Package verify lets a sceptic see the promises kept on a machine of their
-// own: it starts a throwaway site, puts `app load` on it, reloads it and kills
-// its worker with SIGKILL meanwhile, and tells what clients noticed.
+// own: it starts a throwaway site, puts `app load` on it twice, reloads it the
+// first time and kills its worker with SIGKILL the second, and tells what
+// clients noticed.
 //
 //	verify ── starts ──► supervisor run ── starts ──► app serve
 //	   │                      ▲                          ▲

@@ -36,7 +36,7 @@ func startLoad(o Options, addr string) (load, error) {
 	p, err := startProcess(o.App, "load", "--json", "--url", "http://"+addr,
 		"--clients", strconv.Itoa(o.Clients), "--chatters", strconv.Itoa(min(chatters, o.Clients)),
 		"--rate", strconv.FormatFloat(o.Rate, 'f', -1, 64), "--rooms", strconv.Itoa(min(rooms, o.Clients)),
-		"--for", o.For.String())
+		"--for", (o.For / 2).String())
 	return load{p}, err
 }
 

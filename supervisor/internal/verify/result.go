@@ -12,27 +12,31 @@ import (
 )
 
 // Result is what a trial showed.
-type Result struct {
-	Clients  int
-	Deploy   control.Deploy
-	Recovery time.Duration // from kill -9 to the next answer
-	Load     Load
+type Result struct{ Reload, Kill Act }
+
+// Act is one thing done to the site, and what the load found meanwhile.
+type Act struct {
+	Deploy control.Deploy // of the reload
+	Took   time.Duration  // until the next worker served
+	Load   Load
 }
 
-// Wrong names the promises that were broken, "" if none was.
+// Wrong names the promises that were broken, "" if none was. A plain request
+// inside a worker that is killed dies with it, so the kill is not judged by
+// those.
 func (r Result) Wrong() string {
 	var wrong []string
-	if r.Deploy.Verdict != control.Accepted {
-		wrong = append(wrong, fmt.Sprintf("the reload was %s: %s", r.Deploy.Verdict, r.Deploy.Reason))
+	if d := r.Reload.Deploy; d.Verdict != control.Accepted {
+		wrong = append(wrong, fmt.Sprintf("the reload was %s: %s", d.Verdict, d.Reason))
 	}
 	for _, promise := range []struct {
 		n    int64
 		what string
 	}{
-		{r.Load.Lost, "messages lost"},
-		{r.Load.Duplicated, "messages doubled"},
-		{r.Load.Reordered, "messages out of order"},
-		{r.Load.HTTPFailed, "HTTP requests failed"},
+		{r.Reload.Load.Lost + r.Kill.Load.Lost, "messages lost"},
+		{r.Reload.Load.Duplicated + r.Kill.Load.Duplicated, "messages doubled"},
+		{r.Reload.Load.Reordered + r.Kill.Load.Reordered, "messages out of order"},
+		{r.Reload.Load.HTTPFailed, "HTTP requests failed on the reload"},
 	} {
 		if promise.n > 0 {
 			wrong = append(wrong, fmt.Sprintf("%d %s", promise.n, promise.what))
@@ -44,21 +48,36 @@ func (r Result) Wrong() string {
 // Print writes the table that a sceptic wants to see.
 func (r Result) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	row := func(what, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", what, fmt.Sprintf(format, args...))
+	row := func(what string, cell func(Act) string) {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", what, cell(r.Reload), cell(r.Kill))
 	}
-	row("reload", "%s, the new build served after %d ms", r.Deploy.Verdict, r.Deploy.SwappedMS)
-	row("kill -9", "the next worker answered after %d ms", r.Recovery.Milliseconds())
-	row("messages", "%d posted, %d copies delivered", r.Load.Sent, r.Load.Received)
-	row("  lost", "%d", r.Load.Lost)
-	row("  doubled", "%d", r.Load.Duplicated)
-	row("  out of order", "%d", r.Load.Reordered)
-	row("HTTP requests", "%d answered, %d failed", r.Load.HTTPOK, r.Load.HTTPFailed)
-	row("disconnected", "%d times, %d clients; each came back and went on where it was", r.Load.Disconnects+r.Load.Broken, r.Clients)
-	row("delivery", "p50 %.1f ms, p99 %.1f ms", r.Load.LatencyMS.P50, r.Load.LatencyMS.P99)
-	for _, change := range r.Load.Timeline {
-		row(fmt.Sprintf("longest gap, generation %d", change.Gen), "p99 %.0f ms, max %.0f ms", change.SilenceP99MS, change.SilenceMaxMS)
+	count := func(n func(Load) int64) func(Act) string {
+		return func(a Act) string { return fmt.Sprint(n(a.Load)) }
 	}
-	row("verdict", "%s", cmp.Or(r.Wrong(), "every promise kept"))
-	return t.Flush()
+	fmt.Fprintln(t, "\treload\tkill -9")
+	row("next worker served", func(a Act) string { return fmt.Sprintf("after %d ms", a.Took.Milliseconds()) })
+	row("messages posted", count(func(l Load) int64 { return l.Sent }))
+	row("copies delivered", count(func(l Load) int64 { return l.Received }))
+	row("  lost", count(func(l Load) int64 { return l.Lost }))
+	row("  doubled", count(func(l Load) int64 { return l.Duplicated }))
+	row("  out of order", count(func(l Load) int64 { return l.Reordered }))
+	row("HTTP requests answered", count(func(l Load) int64 { return l.HTTPOK }))
+	row("  failed", count(func(l Load) int64 { return l.HTTPFailed }))
+	row("disconnects, all resumed", count(func(l Load) int64 { return int64(l.Disconnects + l.Broken) }))
+	row("delivery p50, p99", func(a Act) string {
+		return fmt.Sprintf("%.1f, %.1f ms", a.Load.LatencyMS.P50, a.Load.LatencyMS.P99)
+	})
+	row("longest gap p99, max", Act.gap)
+	t.Flush()
+	_, err := fmt.Fprintf(w, "\n%s\n", cmp.Or(r.Wrong(), "every promise kept"))
+	return err
+}
+
+// gap is how long clients heard nothing around the change of workers.
+func (a Act) gap() string {
+	if len(a.Load.Timeline) == 0 {
+		return "not seen"
+	}
+	change := a.Load.Timeline[0]
+	return fmt.Sprintf("%.0f, %.0f ms", change.SilenceP99MS, change.SilenceMaxMS)
 }

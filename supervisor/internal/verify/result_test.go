@@ -13,7 +13,10 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // kept is a result with nothing to complain about.
 func kept() Result {
-	return Result{Clients: 200, Deploy: control.Deploy{Verdict: control.Accepted, SwappedMS: 40}, Recovery: 46 * time.Millisecond}
+	r := Result{Kill: Act{Took: 46 * time.Millisecond}}
+	r.Reload.Deploy.Verdict = control.Accepted
+	r.Kill.Load.HTTPFailed = 1 // inside the killed worker
+	return r
 }
 
 func TestEveryBrokenPromiseIsNamed(t *testing.T) {
@@ -21,11 +24,13 @@ func TestEveryBrokenPromiseIsNamed(t *testing.T) {
 		t.Errorf("of nothing wrong: %q", wrong)
 	}
 	for want, damage := range map[string]func(*Result){
-		"1 messages lost":                  func(r *Result) { r.Load.Lost = 1 },
-		"2 messages doubled":               func(r *Result) { r.Load.Duplicated = 2 },
-		"3 messages out of order":          func(r *Result) { r.Load.Reordered = 3 },
-		"4 HTTP requests failed":           func(r *Result) { r.Load.HTTPFailed = 4 },
-		"the reload was rejected: no disk": func(r *Result) { r.Deploy.Verdict, r.Deploy.Reason = control.Rejected, "no disk" },
+		"1 messages lost":                      func(r *Result) { r.Kill.Load.Lost = 1 },
+		"3 messages doubled":                   func(r *Result) { r.Reload.Load.Duplicated, r.Kill.Load.Duplicated = 1, 2 },
+		"3 messages out of order":              func(r *Result) { r.Reload.Load.Reordered = 3 },
+		"4 HTTP requests failed on the reload": func(r *Result) { r.Reload.Load.HTTPFailed = 4 },
+		"the reload was rejected: no disk": func(r *Result) {
+			r.Reload.Deploy = control.Deploy{Verdict: control.Rejected, Reason: "no disk"}
+		},
 	} {
 		r := kept()
 		damage(&r)

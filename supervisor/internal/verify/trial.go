@@ -20,7 +20,7 @@ type Options struct {
 	App        string // executable, the chat's
 	Clients    int
 	Rate       float64       // messages a second
-	For        time.Duration // how long people talk; reload and kill come within
+	For        time.Duration // how long people talk, half of it through the reload
 
 	Progress func(line string) // told what happens
 }
@@ -103,35 +103,48 @@ func (s *site) await(ctx context.Context, what string, cond func(control.Instanc
 	}
 }
 
-// trial reloads and kills while people talk.
-func (s *site) trial(ctx context.Context, o Options) (Result, error) {
+// trial lets people talk twice: through a reload, and through a kill.
+func (s *site) trial(ctx context.Context, o Options) (r Result, err error) {
+	r.Reload, err = s.act(ctx, o, "reload", func(a *Act) (err error) {
+		a.Deploy, err = s.reload(ctx)
+		a.Took = time.Duration(a.Deploy.SwappedMS) * time.Millisecond
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	r.Kill, err = s.act(ctx, o, "kill -9", func(a *Act) (err error) {
+		a.Took, err = s.kill(ctx)
+		return err
+	})
+	return r, err
+}
+
+// act puts the load on the site, and does something to it half-way.
+func (s *site) act(ctx context.Context, o Options, name string, do func(*Act) error) (a Act, err error) {
+	gone := func(i control.Instance) bool { return i.Conns == 0 } // the figure is a second old
+	if _, err := s.await(ctx, "the clients of before have left", gone); err != nil {
+		return a, err
+	}
 	l, err := startLoad(o, s.addr)
 	if err != nil {
-		return Result{}, err
+		return a, err
 	}
 	defer l.process.end()
 	connected := func(i control.Instance) bool { return i.Conns >= o.Clients }
 	if _, err := s.await(ctx, fmt.Sprintf("%d clients are connected", o.Clients), connected); err != nil {
-		return Result{}, errors.Join(err, l.complaint())
+		return a, errors.Join(err, l.complaint())
 	}
-	o.Progress(fmt.Sprintf("%d clients talk, %g messages a second for %s", o.Clients, o.Rate, o.For))
-	r := Result{Clients: o.Clients}
-	if err := pause(ctx, o.For/3); err != nil {
-		return Result{}, err
+	o.Progress(fmt.Sprintf("%d clients talk, %g messages a second for %s, then: %s", o.Clients, o.Rate, o.For/2, name))
+	if err := pause(ctx, o.For/4); err != nil {
+		return a, err
 	}
-	if r.Deploy, err = s.reload(ctx); err != nil {
-		return Result{}, err
+	if err := do(&a); err != nil {
+		return a, err
 	}
-	o.Progress(fmt.Sprintf("reload: %s in %d ms", r.Deploy.Verdict, r.Deploy.SwappedMS))
-	if err := pause(ctx, o.For/3); err != nil {
-		return Result{}, err
-	}
-	if r.Recovery, err = s.kill(ctx); err != nil {
-		return Result{}, err
-	}
-	o.Progress(fmt.Sprintf("kill -9 of the worker: the next one answers after %d ms", r.Recovery.Milliseconds()))
-	r.Load, err = l.report(ctx)
-	return r, err
+	o.Progress(fmt.Sprintf("%s: the next worker served after %d ms", name, a.Took.Milliseconds()))
+	a.Load, err = l.report(ctx)
+	return a, err
 }
 
 func (s *site) reload(ctx context.Context) (control.Deploy, error) {
