@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -33,9 +32,7 @@ const (
 // are closed.
 func (s *Server) Drain(ctx context.Context, why wire.Why, rate int) {
 	defer close(s.drained)
-	for _, l := range s.stopAccepting() {
-		l.Close() // this process's descriptor only: the socket is not shut down
-	}
+	s.stopAccepting(ctx)
 	conns := s.snapshot(nil)
 	s.o.Log.Info("draining", "why", why, "conns", len(conns))
 	var goodbyes sync.WaitGroup
@@ -49,11 +46,18 @@ func (s *Server) Drain(ctx context.Context, why wire.Why, rate int) {
 	goodbyes.Wait()
 }
 
-func (s *Server) stopAccepting() []net.Listener {
+// stopAccepting closes the listeners and waits until every connection that was
+// taken from them is known: one in between would be cut by an early end.
+func (s *Server) stopAccepting(ctx context.Context) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.phase = max(s.phase, phaseDraining)
-	return s.listeners
+	listeners := s.listeners
+	s.mu.Unlock()
+	closeListeners(listeners)
+	select {
+	case <-s.accepted:
+	case <-ctx.Done():
+	}
 }
 
 // pace returns the time between two goodbyes.

@@ -1,14 +1,17 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 	"github.com/simpletalk/simpletalk/proto/ws"
@@ -29,6 +32,69 @@ func (c *talker) farewell() (bye *wire.Bye, code int, err error) {
 			bye = b
 		}
 	}
+}
+
+// slowListener takes one client and is slow to hand it over: when it is closed
+// meanwhile, it hands it over after that.
+type slowListener struct {
+	net.Listener
+	taken chan struct{} // closed when the client is taken
+	shut  chan struct{} // closed by Close
+	once  sync.Once
+}
+
+func (l *slowListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		close(l.taken)
+		<-l.shut
+		time.Sleep(5 * drainPoll)
+	}
+	return c, err
+}
+
+func (l *slowListener) Close() error {
+	l.once.Do(func() { close(l.shut) })
+	return l.Listener.Close()
+}
+
+// A connection that was taken in the moment of the drain is answered, although
+// nobody else is connected.
+func TestDrainWaitsForWhatIsBeingAccepted(t *testing.T) {
+	store := chat.NewMemory()
+	hub := chat.NewHub(chat.Options{Store: store})
+	server, err := New(Options{Store: store, Hub: hub, Auth: auth.New(store, hub)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &slowListener{Listener: inner, taken: make(chan struct{}), shut: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	hubCtx, stopHub := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stopHub()
+	running.Go(func() { hub.Run(hubCtx) })
+	running.Go(func() { server.Run(ctx, l) })
+
+	c, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: chat\r\nConnection: close\r\n\r\n")
+	<-l.taken
+	server.Drain(ctx, wire.WhyDeploy, 100)
+	c.SetReadDeadline(time.Now().Add(patience))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatalf("the request was cut: %v", err)
+	}
+	resp.Body.Close()
 }
 
 func TestDrainSaysGoodbyeToEverybody(t *testing.T) {

@@ -87,11 +87,12 @@ func maxConns() int {
 
 // Server serves the chat. Make it with [New], then call Run.
 type Server struct {
-	o       Options
-	page    *page
-	http    *http.Server
-	origins origins
-	drained chan struct{} // closed when Drain is over
+	o        Options
+	page     *page
+	http     *http.Server
+	origins  origins
+	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
+	drained  chan struct{} // closed when Drain is over
 
 	mu        sync.Mutex
 	phase     phase
@@ -122,12 +123,13 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		o:       o,
-		page:    page,
-		origins: allowed,
-		drained: make(chan struct{}),
-		conns:   map[*conn]struct{}{},
-		plain:   map[net.Conn]http.ConnState{},
+		o:        o,
+		page:     page,
+		origins:  allowed,
+		accepted: make(chan struct{}),
+		drained:  make(chan struct{}),
+		conns:    map[*conn]struct{}{},
+		plain:    map[net.Conn]http.ConnState{},
 	}
 	handler, err := s.routes()
 	if err != nil {
@@ -151,15 +153,19 @@ func New(o Options) (*Server, error) {
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var loops sync.WaitGroup
+	var accepting, loops sync.WaitGroup
 	s.open(listeners)
 	for _, l := range listeners {
-		loops.Go(func() {
+		accepting.Go(func() {
 			if err := s.http.Serve(l); s.isUnexpected(err) {
 				stop(fmt.Errorf("accept on %s: %w", l.Addr(), err))
 			}
 		})
 	}
+	loops.Go(func() {
+		accepting.Wait() // Serve tells connState of what it accepted before it returns
+		close(s.accepted)
+	})
 	loops.Go(func() { s.sweep(ctx) })
 
 	select {
@@ -177,10 +183,23 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	return err
 }
 
+// open hands the listeners to stopAccepting, or closes them if it was before us.
 func (s *Server) open(listeners []net.Listener) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.listeners = listeners
+	phase := s.phase
+	s.mu.Unlock()
+	if phase != phaseServing {
+		closeListeners(listeners)
+	}
+}
+
+// closeListeners closes this process's descriptors only: the sockets are not shut
+// down.
+func closeListeners(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }
 
 // isUnexpected reports whether a listener ended although nobody closed it.
