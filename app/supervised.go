@@ -28,7 +28,7 @@ func join() (*boss, error) {
 	v, c := stamp()
 	b := &boss{went: make(chan struct{}), asked: make(chan struct{})}
 	var err error
-	b.worker, err = proto.Join(proto.Build{Version: v, Commit: c})
+	b.worker, err = proto.Join(proto.Build{Version: v, Commit: c}, nil)
 	if errors.Is(err, proto.ErrUnsupervised) {
 		close(b.went)
 		return b, nil

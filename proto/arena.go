@@ -20,7 +20,7 @@ import (
 //	16    owner          the ownership word of all connections
 //	24    reserved up to headerSize
 //	4096  records, recordSize bytes each:
-//	      id · owner · inbound · outbound begun · outbound ended · trouble · reserved ×2
+//	      id · owner · inbound · outbound begun · outbound ended · handling · suspect · reserved
 const (
 	arenaMagic = 0x53544152454e4131 // "STARENA1"
 	headerSize = 4096
@@ -40,18 +40,18 @@ type Phase uint8
 
 // Phases of ownership.
 const (
-	Unowned Phase = iota // nobody has owned them yet
-	Serving              // the generation reads and writes them
-	Frozen               // the generation has stopped at a boundary, for a swap
+	PhaseUnowned Phase = iota // nobody has owned them yet
+	PhaseServing              // the generation reads and writes them
+	PhaseFrozen               // the generation has stopped at a boundary, for a swap
 )
 
 func (p Phase) String() string {
 	switch p {
-	case Unowned:
+	case PhaseUnowned:
 		return "unowned"
-	case Serving:
+	case PhaseServing:
 		return "serving"
-	case Frozen:
+	case PhaseFrozen:
 		return "frozen"
 	default:
 		return fmt.Sprintf("Phase(%d)", uint8(p))
@@ -61,9 +61,9 @@ func (p Phase) String() string {
 // Owner is an ownership word: who may touch the streams. Only who changes it
 // by compare-and-swap from the value known to be there becomes the owner.
 type Owner struct {
-	Generation uint32
-	Phase      Phase
-	Swap       uint32 // the swap in which it is frozen; 24 bits
+	Generation uint32 `json:"gen"`
+	Phase      Phase  `json:"phase"`
+	Swap       uint32 `json:"swap,omitempty"` // the swap in which it is frozen; 24 bits
 }
 
 const swapBits = 24
@@ -77,7 +77,7 @@ func ownerOf(word uint64) Owner {
 }
 
 func (o Owner) String() string {
-	if o.Phase == Frozen {
+	if o.Phase == PhaseFrozen {
 		return fmt.Sprintf("frozen(%d, swap %d)", o.Generation, o.Swap)
 	}
 	return fmt.Sprintf("%s(%d)", o.Phase, o.Generation)
@@ -138,7 +138,8 @@ func ReadRecords(fd int) ([]RecordState, error) {
 		if id := wordAt(r, recordID); id != 0 {
 			states = append(states, RecordState{
 				ID: id, Owner: ownerOf(wordAt(r, recordOwner)), Inbound: wordAt(r, recordInbound),
-				OutboundBegun: wordAt(r, recordBegun), OutboundEnded: wordAt(r, recordEnded), Trouble: wordAt(r, recordTrouble),
+				OutboundBegun: wordAt(r, recordBegun), OutboundEnded: wordAt(r, recordEnded),
+				Handling: wordAt(r, recordHandling), Suspect: wordAt(r, recordSuspect),
 			})
 		}
 	}
@@ -227,6 +228,10 @@ func (a *Arena) word(offset int) *atomic.Uint64 {
 func (a *Arena) Scan() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.scan()
+}
+
+func (a *Arena) scan() {
 	a.free = a.free[:0]
 	for i := a.records - 1; i >= 0; i-- {
 		if a.Record(i).ID() == 0 {
@@ -240,22 +245,54 @@ func (a *Arena) Scan() {
 func (a *Arena) Allocate(id uint64) (Record, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.free) == 0 {
+	r, ok := a.pop()
+	if !ok {
+		a.scan() // stragglers of the worker before may have ended meanwhile
+		r, ok = a.pop()
+	}
+	if !ok {
 		return Record{}, false
 	}
-	r := a.Record(a.free[len(a.free)-1])
-	a.free = a.free[:len(a.free)-1]
 	r.clear()
 	r.at(recordID).Store(id) // last: before it nobody looks at the rest
 	return r, true
 }
 
-// Free gives a record back.
-func (a *Arena) Free(r Record) {
+// pop takes the next record that is still free: the list may be older than the
+// last owner's doings. mu is held.
+func (a *Arena) pop() (Record, bool) {
+	for len(a.free) > 0 {
+		r := a.Record(a.free[len(a.free)-1])
+		a.free = a.free[:len(a.free)-1]
+		if r.ID() == 0 {
+			return r, true
+		}
+	}
+	return Record{}, false
+}
+
+// Free gives the record of a connection back, if it is still that.
+func (a *Arena) Free(r Record, id uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r.at(recordID).Store(0)
-	a.free = append(a.free, r.index)
+	if r.at(recordID).CompareAndSwap(id, 0) {
+		a.free = append(a.free, r.index)
+	}
+}
+
+// Release is Free by a worker that is not the owner any more, for a straggler:
+// the owner finds the record when it looks for free ones.
+func (a *Arena) Release(r Record, id uint64) { r.at(recordID).CompareAndSwap(id, 0) }
+
+// Index returns the record of every connection that has one.
+func (a *Arena) Index() map[uint64]Record {
+	all := map[uint64]Record{}
+	for i := range a.records {
+		if r := a.Record(i); r.ID() != 0 {
+			all[r.ID()] = r
+		}
+	}
+	return all
 }
 
 // Find returns the record of a connection.
@@ -278,7 +315,8 @@ const (
 	recordInbound
 	recordBegun
 	recordEnded
-	recordTrouble
+	recordHandling
+	recordSuspect
 )
 
 // Record is what must be known of one kept connection when its worker dies at
@@ -296,7 +334,8 @@ type RecordState struct {
 	Inbound       uint64 // where the last whole message read ended
 	OutboundBegun uint64 // where the frame being written will end
 	OutboundEnded uint64 // where the last whole frame written ended
-	Trouble       uint64 // the inbound offset of the message being handled, and how often it was begun
+	Handling      uint64 // a hash of the message being handled, 0 between two
+	Suspect       uint64 // a hash of the message that was being handled when a worker died, and how often it was
 }
 
 func (r Record) at(word int) *atomic.Uint64 {
@@ -316,7 +355,8 @@ func (r Record) ID() uint64 { return r.at(recordID).Load() }
 func (r Record) State() RecordState {
 	return RecordState{
 		ID: r.ID(), Owner: r.Owner(), Inbound: r.at(recordInbound).Load(),
-		OutboundBegun: r.at(recordBegun).Load(), OutboundEnded: r.at(recordEnded).Load(), Trouble: r.at(recordTrouble).Load(),
+		OutboundBegun: r.at(recordBegun).Load(), OutboundEnded: r.at(recordEnded).Load(),
+		Handling: r.at(recordHandling).Load(), Suspect: r.at(recordSuspect).Load(),
 	}
 }
 
@@ -338,17 +378,32 @@ func (r Record) Begin(offset uint64) { r.at(recordBegun).Store(offset) }
 // End notes that the frame ending at offset has been written whole.
 func (r Record) End(offset uint64) { r.at(recordEnded).Store(offset) }
 
-// Trouble holds two numbers for whoever recovers the connection: which message
-// was being handled, and how often that was begun.
-func (r Record) Trouble() (inbound uint64, times uint8) {
-	w := r.at(recordTrouble).Load()
-	return w >> 8, uint8(w)
+// Handle notes that a message with this hash is being handled, 0 that none is
+// any more.
+func (r Record) Handle(hash uint64) { r.at(recordHandling).Store(hash) }
+
+// Blame is called once by whoever recovers the connection. It tells how many
+// workers in a row have died while they handled the same message of it: 0 when
+// none was being handled.
+func (r Record) Blame() (deaths int) {
+	hash := r.at(recordHandling).Swap(0) >> suspectBits
+	if hash == 0 {
+		return 0
+	}
+	before := r.at(recordSuspect).Load()
+	deaths = 1
+	if before>>suspectBits == hash {
+		deaths += int(before & maxSuspect)
+	}
+	r.at(recordSuspect).Store(hash<<suspectBits | uint64(min(deaths, maxSuspect)))
+	return deaths
 }
 
-// SetTrouble notes them.
-func (r Record) SetTrouble(inbound uint64, times uint8) {
-	r.at(recordTrouble).Store(inbound<<8 | uint64(times))
-}
+// Of a suspect's word the low bits count.
+const (
+	suspectBits = 8
+	maxSuspect  = 1<<suspectBits - 1
+)
 
 // Sound reports whether a connection whose kernel has given its owner `read`
 // bytes and taken `written` ones stands at a message boundary both ways: then

@@ -33,8 +33,8 @@ func mapAgain(t *testing.T, fd int) *Arena {
 
 func TestAnOwnershipWordHoldsItsOwner(t *testing.T) {
 	for _, want := range []Owner{
-		{}, {Generation: 7, Phase: Serving}, {Generation: 7, Phase: Frozen, Swap: 9},
-		{Generation: 1<<32 - 1, Phase: Frozen, Swap: 1<<swapBits - 1},
+		{}, {Generation: 7, Phase: PhaseServing}, {Generation: 7, Phase: PhaseFrozen, Swap: 9},
+		{Generation: 1<<32 - 1, Phase: PhaseFrozen, Swap: 1<<swapBits - 1},
 	} {
 		if got := ownerOf(want.word()); got != want {
 			t.Errorf("got %v, want %v", got, want)
@@ -45,11 +45,11 @@ func TestAnOwnershipWordHoldsItsOwner(t *testing.T) {
 func TestWhoeverMapsTheArenaSeesTheSame(t *testing.T) {
 	fd, old := mapped(t, 10)
 	successor := mapAgain(t, fd)
-	serving := Owner{Generation: 7, Phase: Serving}
+	serving := Owner{Generation: 7, Phase: PhaseServing}
 	if !old.Claim(Owner{}, serving) {
 		t.Fatal("a fresh arena had an owner")
 	}
-	if successor.Claim(Owner{}, Owner{Generation: 8, Phase: Serving}) {
+	if successor.Claim(Owner{}, Owner{Generation: 8, Phase: PhaseServing}) {
 		t.Error("a second owner came in")
 	}
 	byPread, err := ReadOwner(fd)
@@ -68,10 +68,11 @@ func TestRecordsAreSharedAndReused(t *testing.T) {
 	r.Received(100)
 	r.Begin(250)
 	r.End(200)
-	r.SetTrouble(100, 2)
-	old.Free(other)
+	r.Handle(0xabc00)
+	old.Free(other, 43)
+	old.Free(other, 43) // twice, as by a worker that comes late
 
-	want := RecordState{ID: 42, Inbound: 100, OutboundBegun: 250, OutboundEnded: 200, Trouble: 100<<8 | 2}
+	want := RecordState{ID: 42, Inbound: 100, OutboundBegun: 250, OutboundEnded: 200, Handling: 0xabc00}
 	if all, err := ReadRecords(fd); err != nil || len(all) != 1 || all[0] != want {
 		t.Errorf("read %+v, %v, want %+v", all, err, want)
 	}
@@ -80,8 +81,8 @@ func TestRecordsAreSharedAndReused(t *testing.T) {
 	if !found || same.State() != want {
 		t.Errorf("found %v, %+v, want %+v", found, same.State(), want)
 	}
-	if at, times := same.Trouble(); at != 100 || times != 2 {
-		t.Errorf("trouble at %d, %d times", at, times)
+	if again, ok := successor.Index()[42]; !ok || again != same {
+		t.Errorf("the index has %v, %v, want %v", again, ok, same)
 	}
 	fresh, ok := successor.Allocate(45)
 	if state := fresh.State(); !ok || state != (RecordState{ID: 45}) {
@@ -90,6 +91,36 @@ func TestRecordsAreSharedAndReused(t *testing.T) {
 	old.Scan()
 	if _, ok := old.Allocate(46); ok {
 		t.Error("the successor's record was given away")
+	}
+}
+
+// A message is to blame when worker after worker dies of it, whatever else the
+// client says in between; others are not.
+func TestBlame(t *testing.T) {
+	_, a := mapped(t, 1)
+	r, _ := a.Allocate(42)
+	const deadly, hello, other = 0x1100, 0x2200, 0x3300
+	for i, step := range []struct {
+		handling uint64
+		want     int
+	}{{0, 0}, {deadly, 1}, {0, 0}, {deadly, 2}, {other, 1}, {deadly, 1}, {deadly, 2}, {deadly, 3}} {
+		r.Handle(hello)
+		r.Handle(0)
+		r.Handle(step.handling)
+		if got := r.Blame(); got != step.want {
+			t.Errorf("death %d: %d, want %d", i, got, step.want)
+		}
+		if got := r.Blame(); got != 0 {
+			t.Errorf("death %d: blamed %d times twice over", i, got)
+		}
+	}
+	for range 2 * maxSuspect {
+		r.Handle(deadly)
+		r.Blame()
+	}
+	r.Handle(deadly)
+	if got := r.Blame(); got < maxSuspect {
+		t.Errorf("after very many deaths %d", got)
 	}
 }
 
@@ -184,7 +215,7 @@ func fight(a *Arena, generation uint32) (won int) {
 	for round := uint32(0); round < rivalRounds; {
 		now := a.Owner()
 		round = now.Swap
-		if round < rivalRounds && a.Claim(now, Owner{Generation: generation, Phase: Frozen, Swap: round + 1}) {
+		if round < rivalRounds && a.Claim(now, Owner{Generation: generation, Phase: PhaseFrozen, Swap: round + 1}) {
 			won++
 		}
 	}

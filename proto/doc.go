@@ -21,6 +21,25 @@
 //	    │  drain{why, rate, timeout}  ───────────►  │  stops accepting, closes paced
 //	    │  ◄───────────────  drained · bye{reason}  │  and ends
 //
+// A worker whose connections are to outlive it joins with the formats of their
+// state ([Join]), gets an arena with the supervisor's hello, and says more:
+//
+//	│  ◄────────────  keep{ids, metas, fds}     │  before a client is answered
+//	│  ◄──────────  note{metas} · drop{ids}     │
+//	│  adopt{fds} ─►  ◄── built                 │  a worker that takes over: holds
+//	│  freeze ─────►  ◄── frozen{state}         │  the one before: stands still
+//	│  load{state} ►  ◄── loaded                │
+//	│  go{word} ───►  ◄── live                  │  the new one is the owner
+//	│  recover{word} ►  ◄── live                │  the same after a death
+//	│  resume ──────────────────────────────►   │  the swap is off
+//	│  release ─────────────────────────────►   │  the swap is done
+//	│  ◄── late{state}        late{state} ──►   │  a straggler, old to new
+//	│  rekeep ─────►  ◄── keep … · rekept       │  everything again
+//	│                     ◄── refused{why}      │  for any of these
+//
+// Who does what when, and who dies when, is package swap. What a worker has to
+// do for it is package ws.
+//
 // # Packets
 //
 // The control socket is a SOCK_SEQPACKET pair: one packet is one message, the
@@ -32,7 +51,8 @@
 //  1. A truncated packet or one whose descriptors did not all arrive is a
 //     protocol error and ends the conversation; it is never ignored.
 //  2. Nobody blocks in Send ([Peer]). A full queue is the sender's to handle:
-//     the worker drops publish, because doorbells may be lost.
+//     the worker drops publish, because doorbells may be lost, and keep, note
+//     and drop, because they can be told again (rekept).
 //  3. Unknown fields are ignored; an unknown kind is answered with unknown,
 //     which is never answered. Two peers without a common version part before
 //     the worker is ready.
@@ -42,5 +62,8 @@
 //     more: it drains and ends, by a hard timer whatever hangs ([Worker.Run]).
 //  6. EOF tells the supervisor nothing but that: death is the process's end.
 //  7. A descriptor received belongs to the receiver, who closes it; a
-//     descriptor sent stays the sender's.
+//     descriptor that is given to [Peer.Send] belongs to the peer, which closes
+//     it once it is sent; [Conn.Send] leaves it the caller's.
+//  8. The [Arena] belongs to the supervisor, which never maps it: a worker
+//     cannot hurt it there. Its ownership word changes by compare-and-swap.
 package proto

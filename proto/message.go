@@ -50,6 +50,25 @@ const (
 	KindDrained Kind = "drained"
 	KindBye     Kind = "bye"
 	KindUnknown Kind = "unknown"
+
+	// Of kept connections and their swaps.
+	KindKeep    Kind = "keep"
+	KindNote    Kind = "note"
+	KindDrop    Kind = "drop"
+	KindRekeep  Kind = "rekeep"
+	KindRekept  Kind = "rekept"
+	KindAdopt   Kind = "adopt"
+	KindBuilt   Kind = "built"
+	KindFreeze  Kind = "freeze"
+	KindFrozen  Kind = "frozen"
+	KindLoad    Kind = "load"
+	KindLoaded  Kind = "loaded"
+	KindRecover Kind = "recover"
+	KindLive    Kind = "live"
+	KindRefused Kind = "refused"
+	KindResume  Kind = "resume"
+	KindRelease Kind = "release"
+	KindLate    Kind = "late"
 )
 
 // Message is one of this package's message types, by value.
@@ -61,6 +80,13 @@ type Hello struct {
 	Generation int   `json:"generation,omitempty"` // supervisor → worker
 	Build      Build `json:"build,omitzero"`       // worker → supervisor
 	PID        int   `json:"pid,omitempty"`        // worker → supervisor
+
+	// Formats are those of the state that this worker can give and take when its
+	// connections move; none: they do not. Worker → supervisor.
+	Formats Formats `json:"formats,omitempty"`
+	// Files is how many descriptors this worker may open, 0 if it does not tell.
+	// Worker → supervisor.
+	Files int `json:"files,omitempty"`
 }
 
 // Build says which build a worker is, as stamped into it.
@@ -74,8 +100,13 @@ type Build struct {
 type Ready struct{}
 
 // Go tells the worker to accept: from now on it is the one that serves. Until
-// then it may be ended without a word.
-type Go struct{}
+// then it may be ended without a word. A worker whose connections move first
+// claims the ownership word, as it was read by the supervisor, and answers
+// [Live], or [Refused] when it was another by then.
+type Go struct {
+	Swap uint32 `json:"swap,omitempty"`
+	From Owner  `json:"from,omitzero"`
+}
 
 // Ping asks the worker whether it still handles messages.
 type Ping struct{}
@@ -135,6 +166,8 @@ type Bye struct {
 type Unknown struct {
 	Name Kind `json:"name"`
 }
+
+// Kinds of the messages of kept connections stand in handover.go.
 
 func (Hello) Kind() Kind   { return KindHello }
 func (Ready) Kind() Kind   { return KindReady }
@@ -206,7 +239,7 @@ func Decode(packet []byte) (Message, error) {
 	case KindUnknown:
 		return decode[Unknown](body)
 	default:
-		return unrecognized{kind}, nil
+		return decodeHandover(kind, body)
 	}
 }
 

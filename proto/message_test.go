@@ -9,8 +9,25 @@ import (
 
 // everyMessage holds one of each kind; TestEveryKindIsHere keeps it whole.
 var everyMessage = []Message{
-	Hello{Versions: []int{1}, Generation: 7, Build: Build{"1.2.3", "abc"}, PID: 42},
+	Hello{Versions: []int{1}, Generation: 7, Build: Build{"1.2.3", "abc"}, PID: 42, Formats: Formats{"ws": {2, 1}}, Files: 20000},
 	Ready{}, Go{}, Ping{}, Pong{},
+	Go{Swap: 3, From: Owner{Generation: 7, Phase: PhaseFrozen, Swap: 3}},
+	Keep{Conns: []Kept{{ID: 1<<63 + 1, Meta: []byte{0, 255}}, {ID: 2}}, Anew: true},
+	Note{Conns: []Kept{{ID: 1, Meta: []byte("m")}}},
+	Drop{IDs: []uint64{1, 1<<64 - 1}},
+	Rekeep{}, Rekept{N: 3, Role: "serving", Swap: 2},
+	Adopt{Swap: 3, Conns: []Kept{{ID: 1}}},
+	Built{Swap: 3, N: 1},
+	Freeze{Swap: 3, Formats: map[string]int{"ws": 1}, DeadlineMS: 100},
+	Frozen{Swap: 3, N: 5000, Late: []uint64{4}},
+	Load{Swap: 3, Formats: map[string]int{"ws": 1}},
+	Loaded{Swap: 3, N: 5000},
+	Recover{Swap: 3, From: Owner{Generation: 7, Phase: PhaseServing}},
+	Live{Swap: 3, N: 5000, Broken: 1},
+	Refused{Swap: 3, Why: "no room"},
+	Resume{Swap: 3},
+	Release{Swap: 3, IDs: []uint64{4}},
+	Late{Swap: 3, Formats: map[string]int{"ws": 1}, ID: 4, State: []byte("s")},
 	Stats{Conns: 5000},
 	Peers{N: 2},
 	Publish{Data: []byte("doorbell\x00\xff")},
@@ -52,6 +69,20 @@ func TestBadPackets(t *testing.T) {
 func TestTooLongAMessage(t *testing.T) {
 	if _, err := Encode(Publish{Data: make([]byte, MaxPacket)}); err == nil {
 		t.Error("a message above MaxPacket was encoded")
+	}
+}
+
+func TestNegotiateFormats(t *testing.T) {
+	giver, taker := Formats{"ws": {1}, "app": {2, 1}}, Formats{"ws": {1}, "app": {3, 2}}
+	want := map[string]int{"ws": 1, "app": 2}
+	if got, err := NegotiateFormats(giver, taker); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	for _, taker := range []Formats{{"ws": {1}, "app": {3}}, {"ws": {1}}, {"ws": {1}, "app": {1}, "more": {1}}, nil} {
+		got, err := NegotiateFormats(giver, taker)
+		if !errors.Is(err, ErrNoCommonFormat) {
+			t.Errorf("with %v: got %v, %v, want ErrNoCommonFormat", taker, got, err)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ func TestSendNeverBlocks(t *testing.T) {
 	p := NewPeer(a)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- p.Run(ctx, func(Message) {}) }()
+	go func() { done <- p.Run(ctx, func(Message, []int) {}) }()
 	var err error
 	for range 2 * queueLen * 10 {
 		if err = p.Send(Publish{Data: make([]byte, 1000)}); err != nil {
@@ -37,7 +37,7 @@ func TestWhatIsQueuedIsSentBeforeTheEnd(t *testing.T) {
 		p.Send(Ping{})
 	}
 	cancel()
-	if err := p.Run(ctx, func(Message) {}); err != nil {
+	if err := p.Run(ctx, func(Message, []int) {}); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -56,7 +56,7 @@ func TestAnUnknownKindIsAnsweredOnce(t *testing.T) {
 	p := NewPeer(a)
 	done := make(chan error)
 	go func() {
-		done <- p.Run(t.Context(), func(m Message) {
+		done <- p.Run(t.Context(), func(m Message, _ []int) {
 			if m.Kind() != KindUnknown {
 				t.Errorf("handled %#v", m)
 			}
@@ -84,7 +84,7 @@ func TestAnUnknownKindIsAnsweredOnce(t *testing.T) {
 func TestGarbageEndsTheConversation(t *testing.T) {
 	a, b := pair(t)
 	b.Send([]byte("\x00garbage"))
-	err := NewPeer(a).Run(t.Context(), func(m Message) { t.Errorf("handled %#v", m) })
+	err := NewPeer(a).Run(t.Context(), func(m Message, _ []int) { t.Errorf("handled %#v", m) })
 	if err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want what was wrong", err)
 	}

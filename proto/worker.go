@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -56,21 +57,30 @@ type Handler struct {
 
 	// Stats returns the worker's figures.
 	Stats func() Stats
+
+	// Handover takes what is said of kept connections (handover.go), and Go in
+	// place of the function of that name. The descriptors are its to close. nil:
+	// connections of this worker do not move, and it must have joined so.
+	Handover func(m Message, fds []int)
 }
 
 // Worker is a worker's side of the control socket. Its methods may be called
 // concurrently.
 type Worker struct {
 	peer  *Peer
-	hello Hello // the supervisor's
+	hello Hello  // the supervisor's
+	arena *Arena // nil: the supervisor gave none, or is not asked to keep anything
 }
 
 // Join takes the control socket from the environment and greets the
 // supervisor. Its error wraps [ErrUnsupervised] when there is none, and
-// [ErrNoCommonVersion] when the supervisor is too old or too new. Call it once
-// and then [Worker.Run]. From then on the process ignores SIGPIPE: a write to
-// an output that nobody reads is an error (EPIPE), not the end.
-func Join(build Build) (*Worker, error) {
+// [ErrNoCommonVersion] when the supervisor is too old or too new. formats are
+// those of the state that travels with this worker's connections, nil if they
+// do not move; package proto/ws moves them.
+//
+// Call it once and then [Worker.Run]. From then on the process ignores SIGPIPE:
+// a write to an output that nobody reads is an error (EPIPE), not the end.
+func Join(build Build, formats Formats) (*Worker, error) {
 	fd, err := takeControl()
 	if err != nil {
 		return nil, err
@@ -81,13 +91,29 @@ func Join(build Build) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", EnvControl, err)
 	}
-	hello, err := receiveHello(conn)
+	hello, arena, err := receiveHello(conn)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	w := &Worker{peer: NewPeer(conn), hello: hello}
-	return w, w.peer.Send(Hello{Versions: Versions(), Build: build, PID: os.Getpid()})
+	switch {
+	case arena == nil:
+		formats = nil // nowhere to note how far the streams are
+	case formats == nil:
+		arena.Close()
+		arena = nil
+	}
+	w := &Worker{peer: NewPeer(conn), hello: hello, arena: arena}
+	return w, w.peer.Send(Hello{Versions: Versions(), Build: build, PID: os.Getpid(), Formats: formats, Files: maxFiles()})
+}
+
+// maxFiles is how many descriptors this process may open, 0 if it cannot tell.
+func maxFiles() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0
+	}
+	return int(min(l.Cur, math.MaxInt32))
 }
 
 // nameProcess gives this process the name that ps and top show. Started from a
@@ -98,28 +124,48 @@ func nameProcess() {
 	}
 }
 
-func receiveHello(conn *Conn) (Hello, error) {
+// receiveHello waits for the supervisor's hello. The arena that may come with
+// it is for the whole life of this process.
+func receiveHello(conn *Conn) (Hello, *Arena, error) {
 	conn.unix.SetReadDeadline(time.Now().Add(helloTimeout))
 	defer conn.unix.SetReadDeadline(time.Time{})
 	packet, fds, err := conn.Recv()
 	if err != nil {
-		return Hello{}, fmt.Errorf("wait for the supervisor's hello: %w", err)
+		return Hello{}, nil, fmt.Errorf("wait for the supervisor's hello: %w", err)
 	}
-	CloseFDs(fds)
+	defer CloseFDs(fds)
 	m, err := Decode(packet)
 	if err != nil {
-		return Hello{}, fmt.Errorf("wait for the supervisor's hello: %w", err)
+		return Hello{}, nil, fmt.Errorf("wait for the supervisor's hello: %w", err)
 	}
 	hello, ok := m.(Hello)
 	if !ok {
-		return Hello{}, fmt.Errorf("wait for the supervisor's hello: got %s", m.Kind())
+		return Hello{}, nil, fmt.Errorf("wait for the supervisor's hello: got %s", m.Kind())
 	}
-	_, err = Negotiate(Versions(), hello.Versions)
-	return hello, err
+	if _, err := Negotiate(Versions(), hello.Versions); err != nil {
+		return hello, nil, err
+	}
+	if len(fds) == 0 {
+		return hello, nil, nil
+	}
+	arena, err := MapArena(fds[0])
+	if err != nil {
+		return hello, nil, fmt.Errorf("take the supervisor's arena: %w", err)
+	}
+	return hello, arena, nil
 }
 
 // Generation is the number of this start, unique within the supervisor's life.
 func (w *Worker) Generation() int { return w.hello.Generation }
+
+// Arena is where this worker's kept connections note how far their streams are.
+// It is nil when the supervisor keeps none, or this worker joined without
+// formats.
+func (w *Worker) Arena() *Arena { return w.arena }
+
+// Send tells the supervisor something; see [Peer.Send] for its descriptors and
+// errors.
+func (w *Worker) Send(m Message, fds ...int) error { return w.peer.Send(m, fds...) }
 
 // Ready says that this worker could serve at once. Call it once; then accept
 // nothing before [Handler] Go.
@@ -171,7 +217,14 @@ type service struct {
 	begin   sync.Once
 }
 
-func (s *service) handle(m Message) {
+func (s *service) handle(m Message, fds []int) {
+	if _, begin := m.(Go); isHandover(m.Kind()) || begin {
+		if s.handler.Handover != nil {
+			s.handler.Handover(m, fds)
+			return
+		}
+	}
+	CloseFDs(fds)
 	switch m := m.(type) {
 	case Ping:
 		s.worker.peer.Send(Pong{})

@@ -19,7 +19,7 @@ func supervised(t *testing.T, hello Hello) (*Conn, *Worker, error) {
 	t.Cleanup(func() { ours.Close() })
 	t.Setenv(EnvControl, strconv.Itoa(theirs))
 	send(t, ours, hello)
-	w, err := Join(Build{Version: "1.0.0", Commit: "abc"})
+	w, err := Join(Build{Version: "1.0.0", Commit: "abc"}, nil)
 	return ours, w, err
 }
 
@@ -135,7 +135,7 @@ func TestAnOrphanDrains(t *testing.T) {
 }
 
 func TestJoinRefuses(t *testing.T) {
-	if _, err := Join(Build{}); !errors.Is(err, ErrUnsupervised) {
+	if _, err := Join(Build{}, nil); !errors.Is(err, ErrUnsupervised) {
 		t.Errorf("alone: %v, want ErrUnsupervised", err)
 	}
 	if _, _, err := supervised(t, Hello{Versions: []int{99}}); !errors.Is(err, ErrNoCommonVersion) {
@@ -143,7 +143,7 @@ func TestJoinRefuses(t *testing.T) {
 	}
 	for _, value := range []string{"", "zero", "1", "-3", "9999"} {
 		t.Setenv(EnvControl, value)
-		if _, err := Join(Build{}); err == nil || !strings.Contains(err.Error(), EnvControl) {
+		if _, err := Join(Build{}, nil); err == nil || !strings.Contains(err.Error(), EnvControl) {
 			t.Errorf("%s=%q: %v, want an error that names it", EnvControl, value, err)
 		}
 	}

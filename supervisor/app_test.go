@@ -45,7 +45,7 @@ func serve(drain func(context.Context, proto.Drain)) {
 	if err != nil {
 		quit(err)
 	}
-	w, err := proto.Join(proto.Build{Version: "v1", Commit: "abc"})
+	w, err := proto.Join(proto.Build{Version: "v1", Commit: "abc"}, nil)
 	if err != nil {
 		quit(err)
 	}

@@ -99,6 +99,8 @@ func exitCode(err error) int {
 		return exitFine
 	case errors.As(err, &u):
 		return exitUsage
+	case errors.As(err, &v) && v.deploy.Verdict == control.Returned:
+		return exitReturned
 	case errors.As(err, &v):
 		return exitRejected
 	case errors.Is(err, control.ErrUnreachable):

@@ -25,6 +25,7 @@ type runFlags struct {
 	readyTimeout time.Duration
 	drainTimeout time.Duration
 	drainRate    int
+	handover     bool
 	debug        bool
 }
 
@@ -60,6 +61,7 @@ over once it is ready; one that fails changes nothing.`,
 	flags.DurationVar(&f.readyTimeout, "ready-timeout", 10*time.Second, "how long a new worker may take to be ready")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long an old worker may take to end")
 	flags.IntVar(&f.drainRate, "drain-rate", 300, "connections that an old worker closes per second")
+	flags.BoolVar(&f.handover, "handover", true, "move WebSockets to the next worker; with =false they are closed and come back")
 	flags.BoolVar(&f.debug, "debug", false, "log every state change")
 	return c
 }
@@ -105,7 +107,7 @@ func (f runFlags) settings(state string, command []string) (settings, error) {
 	}
 	s.timing = supervise.Config{
 		Program: s.program, ReadyTimeout: f.readyTimeout,
-		DrainTimeout: f.drainTimeout, DrainRate: f.drainRate,
+		DrainTimeout: f.drainTimeout, DrainRate: f.drainRate, NoHandover: !f.handover,
 	}
 	return s, nil
 }

@@ -66,6 +66,7 @@ const (
 	Pending  Verdict = "pending"  // not ended yet
 	Accepted Verdict = "accepted" // the new build serves
 	Rejected Verdict = "rejected" // the new build never served
+	Returned Verdict = "returned" // it served, and was taken back
 )
 
 // Deploy is one reload and what became of it.
@@ -82,7 +83,7 @@ type Deploy struct {
 // with its verdict.
 type Step struct {
 	At     time.Time `json:"at"`
-	Step   string    `json:"step"` // requested, pinned, spawned, ready, swapped, superseded, accepted, rejected
+	Step   string    `json:"step"` // requested, pinned, spawned, ready, adopted, swapped, superseded, accepted, rejected, returned
 	Detail string    `json:"detail,omitempty"`
 	Deploy *Deploy   `json:"deploy,omitempty"`
 }

@@ -8,8 +8,12 @@ import (
 	"github.com/simpletalk/simpletalk/proto"
 )
 
-// heard takes a message of g's worker.
-func (in *Instance) heard(g *generation, m proto.Message) {
+// heard takes a message of g's worker, and owns its descriptors.
+func (in *Instance) heard(g *generation, m proto.Message, fds []int) {
+	if in.keep != nil && in.heardOfConns(g, m, fds) {
+		return
+	}
+	proto.CloseFDs(fds)
 	switch m := m.(type) {
 	case proto.Hello:
 		in.greeted(g, m)
@@ -34,6 +38,9 @@ func (in *Instance) greeted(g *generation, hello proto.Hello) {
 		return
 	}
 	g.joined = true
+	if in.keep != nil {
+		g.formats, g.files = hello.Formats, hello.Files
+	}
 	g.about.Version, g.about.Commit = hello.Build.Version, hello.Build.Commit
 }
 

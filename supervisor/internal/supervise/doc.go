@@ -7,10 +7,11 @@
 //
 //	stopped    ── start, reload ──► starting
 //	starting   ── ready ──────────► running
-//	           ── failed ─────────► backoff
+//	           ── failed, fell ───► backoff
 //	running    ── reload ─────────► swapping
 //	           ── crashed ────────► backoff
 //	swapping   ── ready, failed ──► running
+//	           ── fell ───────────► backoff     (the candidate took over, and died of it)
 //	           ── crashed ────────► starting    (the candidate is on its way)
 //	backoff    ── retry ──────────► restarting
 //	           ── start, reload ──► starting
@@ -20,6 +21,11 @@
 //	queued     ── ready ──────────► swapping    (the reload begins now)
 //	           ── failed ─────────► starting
 //	any        ── stop ───────────► stopping ── empty ──► stopped
+//
+// A candidate whose connections move is ready when it has taken over: between
+// the worker's word and that event lies a handover, whose decisions are those
+// of package proto/swap. Reload and stop call it off, or wait the milliseconds
+// in which it cannot be called off.
 //
 // # Invariants
 //
@@ -36,4 +42,7 @@
 //  5. Every reload ends in a verdict with a reason, on every path.
 //  6. A worker that drains has its deadline; after it, it is killed. A worker
 //     that stops answering is hung: SIGABRT, then SIGKILL.
+//  7. A worker that dies leaves its connections to the next one, that takes them
+//     within 30 s; else their peers see the end. When a candidate has taken over
+//     and dies before it could say so, the last good build is the next one.
 package supervise

@@ -15,6 +15,8 @@ type generation struct {
 	about   control.Build // of build, and of what the worker told
 	process Process       // nil until launched
 	joined  bool          // it said hello: it takes messages; else signals
+	formats proto.Formats // of the state that it gives and takes; none: its connections do not move
+	files   int           // descriptors that it may open, 0 if it did not tell
 	sealed  string        // why the supervisor ended it, "" if it did not
 
 	started  time.Time
@@ -27,12 +29,17 @@ type generation struct {
 	timer *time.Timer // of the ready or the drain deadline
 }
 
-// send tells the worker something if it takes messages.
-func (g *generation) send(m proto.Message) {
-	if g.process != nil && g.joined {
-		g.process.Send(m) // a full queue is a hung worker: its missing pongs tell
+// send tells the worker something if it takes messages, and owns fds.
+func (g *generation) send(m proto.Message, fds ...int) {
+	if g.process == nil || !g.joined {
+		proto.CloseFDs(fds)
+		return
 	}
+	g.process.Send(m, fds...) // a full queue is a hung worker: its missing pongs tell
 }
+
+// moves reports whether the worker's connections can move to another one.
+func (g *generation) moves() bool { return len(g.formats) > 0 }
 
 // uptime is how long g has served, 0 if it never did.
 func (g *generation) uptime() time.Duration {

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/simpletalk/simpletalk/proto"
+	"github.com/simpletalk/simpletalk/proto/swap"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/keep"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
@@ -22,6 +24,8 @@ type Config struct {
 	ReadyTimeout time.Duration // from the start to ready; 0 means 10 s
 	DrainTimeout time.Duration // from drain to the end; 0 means 30 s
 	DrainRate    int           // connections a draining worker closes per second; 0 means 300
+	NoHandover   bool          // connections end with their worker
+	StepTimeout  time.Duration // for each step of a handover; 0 means 5 s
 	Restart      Restart
 }
 
@@ -34,6 +38,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DrainRate <= 0 {
 		c.DrainRate = 300
+	}
+	if c.StepTimeout <= 0 {
+		c.StepTimeout = 5 * time.Second
 	}
 	c.Restart = c.Restart.withDefaults()
 	return c
@@ -61,7 +68,11 @@ type Instance struct {
 	tasks    sync.WaitGroup // launches under way
 
 	state     State
-	generated int // number of the latest generation
+	keep      *keep.Keep  // of its connections; nil: they end with their worker
+	handover  *handover   // under way
+	swaps     uint32      // number of the latest handover
+	orphaned  *time.Timer // runs while connections are nobody's
+	generated int         // number of the latest generation
 	candidate *generation
 	serving   *generation
 	leaving   map[*generation]bool
@@ -92,6 +103,7 @@ func NewInstance(cfg Config, l Launcher, book *Book, log *slog.Logger) *Instance
 // Run starts the program and keeps it running until ctx ends; then it drains
 // it and returns when no process of it is left.
 func (in *Instance) Run(ctx context.Context) error {
+	in.openKeep()
 	defer in.end()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -104,7 +116,7 @@ func (in *Instance) Run(ctx context.Context) error {
 		case <-tick.C:
 			in.ping()
 		case <-stop:
-			in.fire(Stop, ErrStopping.Error())
+			in.unlessSwapping(func() { in.fire(Stop, ErrStopping.Error()) })
 			stop = nil
 		}
 		if in.candidate == nil && in.serving == nil && len(in.leaving) == 0 {
@@ -117,8 +129,14 @@ func (in *Instance) Run(ctx context.Context) error {
 func (in *Instance) end() {
 	close(in.ended)
 	in.tasks.Wait()
+	if in.orphaned != nil {
+		in.orphaned.Stop()
+	}
 	if in.lastGood != nil {
 		in.lastGood.Close()
+	}
+	if in.keep != nil {
+		in.keep.Close()
 	}
 }
 
@@ -136,7 +154,7 @@ func (in *Instance) post(f func()) bool {
 // deploy's id, to be followed in the book. [ErrStopping] when it comes too late.
 func (in *Instance) Reload() (id string, err error) {
 	d := in.book.open(in.cfg.Program)
-	if !in.post(func() { in.reload(d) }) {
+	if !in.post(func() { in.unlessSwapping(func() { in.reload(d) }) }) {
 		in.book.conclude(d, control.Rejected, ErrStopping.Error())
 		return d.record.ID, ErrStopping
 	}
@@ -192,6 +210,8 @@ func (in *Instance) perform(a Action, reason string) {
 		in.conclude(control.Accepted, "")
 	case Reject:
 		in.conclude(control.Rejected, reason)
+	case Return:
+		in.conclude(control.Returned, reason)
 	case Supersede:
 		in.book.supersede(in.superseded, in.deploy)
 		in.superseded = nil
@@ -215,12 +235,12 @@ func (in *Instance) spawn(build Build) {
 	}
 	in.candidate = g
 	g.timer = time.AfterFunc(in.cfg.ReadyTimeout, func() { in.post(func() { in.late(g) }) })
-	d := in.deploy
-	in.tasks.Go(func() { in.launch(g, build, d) })
+	d, arena := in.deploy, in.arena()
+	in.tasks.Go(func() { in.launch(g, build, d, arena) })
 }
 
 // launch pins and starts g, on a goroutine of its own: disks are slow.
-func (in *Instance) launch(g *generation, build Build, d *deploy) {
+func (in *Instance) launch(g *generation, build Build, d *deploy, arena int) {
 	pinned := build
 	if pinned == nil {
 		var err error
@@ -234,9 +254,11 @@ func (in *Instance) launch(g *generation, build Build, d *deploy) {
 	defer close(announced)
 	notify := func(e worker.Event) {
 		<-announced
-		in.post(func() { in.happened(g, e) })
+		if !in.post(func() { in.happened(g, e) }) {
+			discardEvent(e)
+		}
 	}
-	process, err := in.launcher.Launch(pinned, g.number, notify)
+	process, err := in.launcher.Launch(pinned, g.number, arena, notify)
 	if err == nil {
 		in.book.step(d, "spawned", fmt.Sprintf("generation %d, pid %d", g.number, process.PID()))
 	}
@@ -269,7 +291,7 @@ func (in *Instance) happened(g *generation, e worker.Event) {
 	case worker.Ready:
 		in.ready(g)
 	case worker.Message:
-		in.heard(g, e.Message)
+		in.heard(g, e.Message, e.FDs)
 	case worker.Broken:
 		in.log.Error("worker broke the protocol", "gen", g.number, "err", e.Err)
 		in.kill(g, "broke the protocol: "+e.Err.Error())
@@ -278,13 +300,18 @@ func (in *Instance) happened(g *generation, e worker.Event) {
 	}
 }
 
-// ready promotes g, unless it has been ended: what it had said before that may
-// still arrive.
+// ready lets g take over, unless it has been ended: what it had said before
+// that may still arrive.
 func (in *Instance) ready(g *generation) {
-	if g != in.candidate || g.sealed != "" {
+	if g != in.candidate || g.sealed != "" || in.handover != nil {
 		return
 	}
+	g.disarm()
 	in.book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", time.Since(g.started).Milliseconds()))
+	if g.moves() {
+		in.beginHandover(g)
+		return
+	}
 	in.fire(Ready, "")
 }
 
@@ -298,7 +325,10 @@ func (in *Instance) promote() {
 	replaced := in.lastGood
 	in.lastGood = g.build
 	in.release(replaced)
-	g.send(proto.Go{})
+	if !g.moves() {
+		g.send(proto.Go{})
+		in.shutOrphans() // it cannot take them
+	}
 	in.book.swapped(in.deploy)
 	in.tellPeers()
 	in.log.Info("worker ready", "gen", g.number, "pid", g.process.PID(), "commit", g.about.Commit,
@@ -330,6 +360,7 @@ func (in *Instance) drain() {
 
 // discard kills the candidate.
 func (in *Instance) discard(why string) {
+	in.cancelHandover()
 	g := in.candidate
 	g.disarm()
 	in.candidate = nil
@@ -350,7 +381,7 @@ func (in *Instance) kill(g *generation, why string) {
 
 // late ends a candidate that did not get ready in time.
 func (in *Instance) late(g *generation) {
-	if g != in.candidate {
+	if g != in.candidate || in.handover != nil {
 		return
 	}
 	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", in.cfg.ReadyTimeout)
@@ -381,6 +412,8 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 		how = g.sealed + ", " + how
 	}
 	switch {
+	case g == in.candidate && in.handover != nil:
+		in.candidateDied(g, how)
 	case g == in.candidate:
 		in.gone(g, how+" before it was ready")
 	case g == in.serving:
@@ -399,11 +432,13 @@ func (in *Instance) crashed(g *generation, how string) {
 	in.log.Error("worker crashed", "gen", g.number, "reason", g.ending(how))
 	in.tellPeers()
 	in.fire(Crashed, "")
+	in.learn(g, swap.NewsOldDied)
 }
 
 // forget drops what is left of a generation whose process has ended.
 func (in *Instance) forget(g *generation) {
 	g.disarm()
+	in.abandon(g)
 	delete(in.leaving, g)
 	in.release(g.build)
 }

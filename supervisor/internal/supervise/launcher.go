@@ -14,9 +14,10 @@ type Launcher interface {
 	// Pin takes hold of the executable that the configuration names now.
 	Pin() (Build, error)
 
-	// Launch starts generation gen of b, which came from Pin. notify is called
-	// with what the worker says and does until worker.Exited.
-	Launch(b Build, gen int, notify func(worker.Event)) (Process, error)
+	// Launch starts generation gen of b, which came from Pin, with the arena of
+	// its instance, 0 if there is none. notify is called with what the worker
+	// says and does until worker.Exited, and owns the descriptors of a message.
+	Launch(b Build, gen, arena int, notify func(worker.Event)) (Process, error)
 }
 
 // Build is a pinned executable.
@@ -28,7 +29,7 @@ type Build interface {
 // Process is a worker that was started. Its methods never block.
 type Process interface {
 	PID() int
-	Send(proto.Message) error
-	Signal(syscall.Signal) error // to its whole process group
-	LastOutput() []string        // its last lines
+	Send(m proto.Message, fds ...int) error // owns fds
+	Signal(syscall.Signal) error            // to its whole process group
+	LastOutput() []string                   // its last lines
 }

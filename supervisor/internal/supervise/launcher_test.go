@@ -46,7 +46,7 @@ func (l *launcher) Pin() (Build, error) {
 	return b, nil
 }
 
-func (l *launcher) Launch(b Build, gen int, notify func(worker.Event)) (Process, error) {
+func (l *launcher) Launch(b Build, gen, _ int, notify func(worker.Event)) (Process, error) {
 	l.mu.Lock()
 	wait, err, behave := l.launchTime, l.launchErr, l.behave
 	l.mu.Unlock()
@@ -158,7 +158,8 @@ func (p *process) PID() int { return 1000 + p.gen }
 
 func (p *process) LastOutput() []string { return p.lines }
 
-func (p *process) Send(m proto.Message) error {
+func (p *process) Send(m proto.Message, fds ...int) error {
+	proto.CloseFDs(fds)
 	p.mu.Lock()
 	p.got = append(p.got, m)
 	mute, stubborn := p.mute, p.stubborn

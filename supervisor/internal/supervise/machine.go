@@ -50,8 +50,9 @@ type Event int
 const (
 	Start   Event = iota // it is meant to run
 	Reload               // an operator wants another build
-	Ready                // the candidate serves
-	Failed               // the candidate could not be started, ended or was too late
+	Ready                // the candidate serves, or could at once
+	Failed               // the candidate could not be started, ended, was too late or could not take over
+	Fell                 // the candidate has taken over and ended in the same moment
 	Crashed              // the serving worker ended
 	Retry                // the backoff is over and there is a good build
 	Stop                 // it is meant to end
@@ -59,7 +60,7 @@ const (
 )
 
 // Events lists every event.
-var Events = []Event{Start, Reload, Ready, Failed, Crashed, Retry, Stop, Empty}
+var Events = []Event{Start, Reload, Ready, Failed, Fell, Crashed, Retry, Stop, Empty}
 
 func (e Event) String() string {
 	switch e {
@@ -71,6 +72,8 @@ func (e Event) String() string {
 		return "ready"
 	case Failed:
 		return "failed"
+	case Fell:
+		return "fell"
 	case Crashed:
 		return "crashed"
 	case Retry:
@@ -98,11 +101,12 @@ const (
 	Disarm                  // forget the backoff
 	Accept                  // the deploy under way, if any, is accepted
 	Reject                  // the deploy under way, if any, is rejected
+	Return                  // the deploy under way, if any, is returned: the build served, and does not any more
 	Supersede               // the deploy under way, if any, waits for its successor's verdict
 )
 
 // Actions lists every action.
-var Actions = []Action{Spawn, Respawn, Promote, Drain, Kill, Arm, Disarm, Accept, Reject, Supersede}
+var Actions = []Action{Spawn, Respawn, Promote, Drain, Kill, Arm, Disarm, Accept, Reject, Return, Supersede}
 
 func (a Action) String() string {
 	switch a {
@@ -124,6 +128,8 @@ func (a Action) String() string {
 		return "accept"
 	case Reject:
 		return "reject"
+	case Return:
+		return "return"
 	case Supersede:
 		return "supersede"
 	default:
@@ -169,6 +175,8 @@ func whenStarting(e Event) (State, []Action) {
 		return Running, []Action{Promote, Accept}
 	case Failed:
 		return Backoff, []Action{Reject, Arm}
+	case Fell:
+		return Backoff, []Action{Return, Arm}
 	case Reload:
 		return Starting, []Action{Kill, Supersede, Spawn}
 	case Stop:
@@ -184,7 +192,7 @@ func whenRestarting(e Event) (State, []Action) {
 	switch e {
 	case Ready:
 		return Running, []Action{Promote}
-	case Failed:
+	case Failed, Fell:
 		return Backoff, []Action{Arm}
 	case Reload:
 		return Queued, nil
@@ -199,7 +207,7 @@ func whenQueued(e Event) (State, []Action) {
 	switch e {
 	case Ready:
 		return Swapping, []Action{Promote, Spawn}
-	case Failed:
+	case Failed, Fell:
 		return Starting, []Action{Spawn}
 	case Reload:
 		return Queued, []Action{Supersede}
@@ -229,6 +237,8 @@ func whenSwapping(e Event) (State, []Action) {
 		return Running, []Action{Drain, Promote, Accept}
 	case Failed:
 		return Running, []Action{Reject}
+	case Fell:
+		return Backoff, []Action{Drain, Return, Arm} // what it had taken over waits for the last good build
 	case Crashed:
 		return Starting, nil // the candidate is on its way already
 	case Reload:

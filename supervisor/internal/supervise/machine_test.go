@@ -22,6 +22,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Starting, Spawn),
 		Ready:   to(Stopped),
 		Failed:  to(Stopped),
+		Fell:    to(Stopped),
 		Crashed: to(Stopped),
 		Retry:   to(Stopped),
 		Stop:    to(Stopped),
@@ -32,6 +33,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Starting, Kill, Supersede, Spawn),
 		Ready:   to(Running, Promote, Accept),
 		Failed:  to(Backoff, Reject, Arm),
+		Fell:    to(Backoff, Return, Arm),
 		Crashed: to(Starting),
 		Retry:   to(Starting),
 		Stop:    to(Stopping, Kill, Reject),
@@ -42,6 +44,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Queued),
 		Ready:   to(Running, Promote),
 		Failed:  to(Backoff, Arm),
+		Fell:    to(Backoff, Arm),
 		Crashed: to(Restarting),
 		Retry:   to(Restarting),
 		Stop:    to(Stopping, Kill),
@@ -52,6 +55,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Queued, Supersede),
 		Ready:   to(Swapping, Promote, Spawn),
 		Failed:  to(Starting, Spawn),
+		Fell:    to(Starting, Spawn),
 		Crashed: to(Queued),
 		Retry:   to(Queued),
 		Stop:    to(Stopping, Kill, Reject),
@@ -62,6 +66,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Swapping, Spawn),
 		Ready:   to(Running),
 		Failed:  to(Running),
+		Fell:    to(Running),
 		Crashed: to(Backoff, Arm),
 		Retry:   to(Running),
 		Stop:    to(Stopping, Drain),
@@ -72,6 +77,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Swapping, Kill, Supersede, Spawn),
 		Ready:   to(Running, Drain, Promote, Accept),
 		Failed:  to(Running, Reject),
+		Fell:    to(Backoff, Drain, Return, Arm),
 		Crashed: to(Starting),
 		Retry:   to(Swapping),
 		Stop:    to(Stopping, Kill, Reject, Drain),
@@ -82,6 +88,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Starting, Disarm, Spawn),
 		Ready:   to(Backoff),
 		Failed:  to(Backoff),
+		Fell:    to(Backoff),
 		Crashed: to(Backoff),
 		Retry:   to(Restarting, Respawn),
 		Stop:    to(Stopping, Disarm),
@@ -92,6 +99,7 @@ var pairs = map[State]map[Event]outcome{
 		Reload:  to(Stopping, Reject),
 		Ready:   to(Stopping),
 		Failed:  to(Stopping),
+		Fell:    to(Stopping),
 		Crashed: to(Stopping),
 		Retry:   to(Stopping),
 		Stop:    to(Stopping),
@@ -175,7 +183,7 @@ func (m *model) do(a Action) string {
 			return "disarmed nothing"
 		}
 		m.armed = false
-	case Accept, Reject:
+	case Accept, Reject, Return:
 		m.deploy = false
 	case Supersede:
 	}
@@ -189,7 +197,7 @@ func (m *model) happen(e Event) bool {
 		m.deploy = true
 	case Ready:
 		return m.candidate
-	case Failed:
+	case Failed, Fell:
 		defer func() { m.candidate = false }()
 		return m.candidate
 	case Crashed:

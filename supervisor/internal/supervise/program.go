@@ -34,7 +34,7 @@ func (p *Program) Pin() (Build, error) {
 }
 
 // Launch implements [Launcher]. The environment is the supervisor's own.
-func (p *Program) Launch(b Build, gen int, notify func(worker.Event)) (Process, error) {
+func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Process, error) {
 	tail := new(logs.Tail)
 	prefix := fmt.Sprintf("%s[%d] ", p.Name, gen)
 	process, err := worker.Start(worker.Spec{
@@ -43,6 +43,7 @@ func (p *Program) Launch(b Build, gen int, notify func(worker.Event)) (Process, 
 		Env:        worker.Inherit(os.Environ()),
 		Sockets:    p.Sockets,
 		Generation: gen,
+		Arena:      arena,
 		Stdout:     logs.NewStream(prefix, p.Output, tail),
 		Stderr:     logs.NewStream(prefix, p.Output, tail),
 	}, notify)

@@ -105,7 +105,7 @@ func raw(packet string) {
 
 // join is a good worker.
 func join() {
-	w, err := proto.Join(proto.Build{Version: "v1", Commit: "abc"})
+	w, err := proto.Join(proto.Build{Version: "v1", Commit: "abc"}, nil)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -41,6 +41,7 @@ type Spec struct {
 	Dir        string   // working directory, "" for the supervisor's
 	Sockets    []Socket
 	Generation int
+	Arena      int // descriptor of the instance's arena, which stays the caller's; 0: its connections are not kept
 
 	// Stdout and Stderr receive the output as it comes. They must not block.
 	// Each is closed when the last of it has arrived.
@@ -53,8 +54,12 @@ type Event interface{ event() }
 // Ready says that the worker serves, by either way of saying it.
 type Ready struct{}
 
-// Message is a message of the control socket, other than ready.
-type Message struct{ proto.Message }
+// Message is a message of the control socket, other than ready. Its descriptors
+// are the receiver's to close.
+type Message struct {
+	proto.Message
+	FDs []int
+}
 
 // Broken says that the worker broke the rules of the control socket.
 type Broken struct{ Err error }
@@ -73,6 +78,7 @@ type Process struct {
 	pid    int
 	peer   *proto.Peer
 	notify func(Event)
+	ended  chan struct{} // closed when it is dead
 
 	mu   sync.Mutex
 	dead bool // reaped: the pid may be another process by now
@@ -91,10 +97,22 @@ func Start(spec Spec, notify func(Event)) (*Process, error) {
 		k.closeOurs()
 		return nil, fmt.Errorf("start %s: %w", spec.Build.Path, err)
 	}
-	p := &Process{pid: pid, peer: proto.NewPeer(k.control), notify: notify}
-	p.Send(proto.Hello{Versions: proto.Versions(), Generation: spec.Generation})
+	p := &Process{pid: pid, peer: proto.NewPeer(k.control), notify: notify, ended: make(chan struct{})}
+	p.greet(spec)
 	go p.attend(k, spec)
 	return p, nil
+}
+
+// greet says hello. A process without descriptors to spare for the arena runs
+// all the same: its connections are not kept.
+func (p *Process) greet(spec Spec) {
+	var fds []int
+	if spec.Arena > 0 {
+		if fd, err := unix.FcntlInt(uintptr(spec.Arena), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			fds = append(fds, fd)
+		}
+	}
+	p.Send(proto.Hello{Versions: proto.Versions(), Generation: spec.Generation}, fds...)
 }
 
 // kit is what is made for one start: the supervisor's ends and the worker's.
@@ -204,8 +222,8 @@ func rawFD(f *os.File) (fd uintptr, err error) {
 // PID is the worker's process id.
 func (p *Process) PID() int { return p.pid }
 
-// Send queues a message for the worker; see [proto.Peer.Send].
-func (p *Process) Send(m proto.Message) error { return p.peer.Send(m) }
+// Send sends a message to the worker; see [proto.Peer.Send].
+func (p *Process) Send(m proto.Message, fds ...int) error { return p.peer.Send(m, fds...) }
 
 // Signal sends sig to the worker's process group. After its end it does
 // nothing.
@@ -219,39 +237,71 @@ func (p *Process) Signal(sig syscall.Signal) error {
 }
 
 // attend serves the worker's sockets and pipes until it has ended and tells
-// every event.
+// every event. What the worker has said before its end is heard before the end
+// is told.
 func (p *Process) attend(k *kit, spec Spec) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var talk, output sync.WaitGroup
+	defer cancel()
+	var talk, output, notify sync.WaitGroup
 	talk.Go(func() { p.converse(ctx) })
-	talk.Go(func() { k.notify.receive(func() { p.notify(Ready{}) }) })
+	notify.Go(func() { k.notify.receive(func() { p.notify(Ready{}) }) })
 	output.Go(func() { drainOutput(spec.Stdout, k.stdout) })
 	output.Go(func() { drainOutput(spec.Stderr, k.stderr) })
 
 	exit := p.reap()
-	late := time.AfterFunc(outputGrace, func() { k.stdout.Close(); k.stderr.Close() })
+	late := time.AfterFunc(outputGrace, func() { k.stdout.Close(); k.stderr.Close(); cancel() })
 	output.Wait()
+	talk.Wait() // ends with the control socket, of which somebody may hold a copy
 	late.Stop()
-	cancel()
 	k.notify.close()
-	talk.Wait()
+	notify.Wait()
 	k.stdout.Close()
 	k.stderr.Close()
 	p.notify(Exited{exit})
 }
 
-// converse hands on what the worker says. After its EOF the process is about
-// to end or never spoke; either way only its end counts.
+// errSilent says that a worker cannot be told anything any more.
+var errSilent = errors.New("it closed its control socket and lives on")
+
+// converse hands on what the worker says. Its EOF is only a hint: the worker is
+// about to end. One that does not has left its supervisor.
 func (p *Process) converse(ctx context.Context) {
-	err := p.peer.Run(ctx, func(m proto.Message) {
-		if _, ready := m.(proto.Ready); ready {
+	var joined, bye bool
+	err := p.peer.Run(ctx, func(m proto.Message, fds []int) {
+		switch m.(type) {
+		case proto.Ready:
+			proto.CloseFDs(fds)
 			p.notify(Ready{})
 			return
+		case proto.Hello:
+			joined = true
+		case proto.Bye:
+			bye = true
 		}
-		p.notify(Message{m})
+		p.notify(Message{m, fds})
 	})
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err == nil:
+	case !errors.Is(err, io.EOF):
 		p.notify(Broken{err})
+	case joined && !bye:
+		p.awaitEnd(ctx)
+	}
+}
+
+// endGrace is how long a worker may live on without its control socket: the
+// kernel closes it before a dead process can be reaped.
+const endGrace = 500 * time.Millisecond
+
+// awaitEnd tells when the worker outlives its control socket.
+func (p *Process) awaitEnd(ctx context.Context) {
+	t := time.NewTimer(endGrace)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		p.notify(Broken{errSilent})
+	case <-p.ended:
+	case <-ctx.Done():
 	}
 }
 
@@ -275,5 +325,6 @@ func (p *Process) reap() Exit {
 		}
 	}
 	p.dead = true
+	close(p.ended)
 	return exitOf(ws)
 }
