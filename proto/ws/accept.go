@@ -30,6 +30,9 @@ type Options struct {
 	// answer is on its way. If Accept then returns an error, the connection has
 	// been closed and whoever keeps it must be told.
 	Keep func(fd int, id uint64) *proto.Record
+
+	// ended is called once when a connection that this process owns has ended.
+	ended func()
 }
 
 func (o Options) withDefaults() Options {
@@ -117,7 +120,7 @@ func (h *hijack) begin(c net.Conn, pre []byte) (*wire, error) {
 	if !ok {
 		return nil, errors.New("ws: the connection has no descriptor")
 	}
-	w, err := newWire(sock, serving, h.o.WriteTimeout)
+	w, err := newWire(sock, serving, h.o)
 	if err != nil {
 		return nil, err
 	}

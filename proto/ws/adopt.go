@@ -26,7 +26,7 @@ func Adopt(fd int, o Options) (*Conn, error) {
 		return nil, fmt.Errorf("ws: adopt descriptor %d: %w", fd, err)
 	}
 	f := os.NewFile(uintptr(fd), "") // no net.FileConn: it would duplicate once more
-	w, err := newWire(f, held, o.WriteTimeout)
+	w, err := newWire(f, held, o)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("ws: adopt descriptor %d: %w", fd, err)

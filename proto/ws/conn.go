@@ -55,6 +55,7 @@ const (
 type Conn struct {
 	lib  *websocket.Conn
 	wire *wire
+	id   uint64 // by which a Keeper knows it
 }
 
 // messages are lent to Serve while a message is read and handled.
@@ -67,9 +68,15 @@ const keepMessage = 64 << 10
 // data is valid only during the call. It must be called once. Its error tells
 // how it ended: nil after a Close of our own, *[CloseError] when the peer
 // closed, [ErrMoved] when another process has the connection now, otherwise
-// what broke it.
+// what broke it. A panic of handle leaves the connection as it is: it ends the
+// process, and the next one goes on.
 func (c *Conn) Serve(handle func(t Type, data []byte)) error {
-	defer c.lib.CloseNow()
+	err := c.serve(handle)
+	c.lib.CloseNow() // not deferred
+	return err
+}
+
+func (c *Conn) serve(handle func(t Type, data []byte)) error {
 	for {
 		if c.wire.awaitMessage() == ErrMoved {
 			return ErrMoved
@@ -96,9 +103,25 @@ func (c *Conn) message(handle func(Type, []byte)) error {
 	data, err := readAll((*p)[:0], r)
 	*p = data
 	if err == nil && c.wire.leaving() == nil {
+		c.wire.handling(data)
 		handle(Type(t), data)
+		c.wire.handling(nil)
 	}
 	return err
+}
+
+// fingerprint is a hash of a message, the same in every process (FNV-1a of 64
+// bits, by G. Fowler, L. C. Noll and K.-P. Vo), and 0 for nil.
+func fingerprint(message []byte) uint64 {
+	if message == nil {
+		return 0
+	}
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for _, b := range message {
+		h = (h ^ uint64(b)) * prime
+	}
+	return max(h, 1<<16) // its low bits may be cut off
 }
 
 // readAll appends everything of r to b.
@@ -165,14 +188,22 @@ var frames = sync.Pool{New: func() any { return new([]byte) }}
 // without a limit; [ErrMoved] then tells that the new owner has to send it.
 // When it returns nil the frame is with the kernel, or travels with the
 // connection.
-func (c *Conn) Write(p []byte) error {
+func (c *Conn) Write(p []byte) error { return write(p, c.wire.send) }
+
+// TryWrite is Write for whoever writes unasked, beside the handler: while the
+// connection stands still, or is asked to, it returns [ErrStill] at once and
+// nothing has been sent. A handler must use Write: its answers belong to the
+// message that it was given.
+func (c *Conn) TryWrite(p []byte) error { return write(p, c.wire.sendNow) }
+
+func write(p []byte, send func([]byte) error) error {
 	b := frames.Get().(*[]byte)
 	*b = append(appendHeader((*b)[:0], opText, len(p)), p...)
-	err := c.wire.send(*b)
+	err := send(*b)
 	if cap(*b) <= keepMessage {
 		frames.Put(b)
 	}
-	if err != nil && err != ErrSlow && err != ErrMoved {
+	if err != nil && err != ErrSlow && err != ErrMoved && err != ErrStill {
 		return fmt.Errorf("ws: write: %w", err)
 	}
 	return err

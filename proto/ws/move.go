@@ -16,6 +16,10 @@ var (
 	// has reached the peer; the new owner does what is still to be done.
 	ErrMoved = errors.New("ws: the connection has moved to another process")
 
+	// ErrStill: the connection stands still for a move. What was to be written is
+	// the caller's to keep until it goes on, here or elsewhere.
+	ErrStill = errors.New("ws: the connection stands still")
+
 	// ErrClosing: a close frame is on its way (RFC 6455 section 5.5.1), so the
 	// connection ends where it is, within [Linger].
 	ErrClosing = errors.New("ws: the connection is being closed")

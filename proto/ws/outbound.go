@@ -58,6 +58,19 @@ func (w *wire) Write(frame []byte) (int, error) {
 func (w *wire) send(frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.put(frame, true)
+}
+
+// sendNow is send that does not wait for a connection which stands still, or is
+// about to: then ErrStill.
+func (w *wire) sendNow(frame []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.put(frame, false)
+}
+
+// put is send with mu held; patient says whether it waits out a move.
+func (w *wire) put(frame []byte, patient bool) error {
 	for {
 		switch {
 		case w.state == moved:
@@ -66,6 +79,8 @@ func (w *wire) send(frame []byte) error {
 			return net.ErrClosed
 		case w.writer == writerStuck:
 			return ErrSlow
+		case !patient && w.state != serving:
+			return ErrStill
 		case !w.state.owned():
 			w.wait()
 		case w.state == freezing && len(w.queue) > 0 && len(w.queue)+len(frame) <= maxQueued:

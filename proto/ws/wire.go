@@ -49,6 +49,7 @@ type wire struct {
 	farewell  *farewell     // the close frame: no other frame begins
 	swallowed *farewell     // asked for while frozen; without a frame: an end without a word
 	quiet     func()        // whom a freeze tells
+	ended     func()        // whom its end tells, if it was ours; nil: nobody
 	wake      chan struct{} // closed when somebody who waits should look again
 }
 
@@ -62,12 +63,12 @@ const (
 )
 
 // newWire takes ownership of sock.
-func newWire(sock socket, s state, timeout time.Duration) (*wire, error) {
+func newWire(sock socket, s state, o Options) (*wire, error) {
 	raw, err := sock.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{sock: sock, raw: raw, born: time.Now(), timeout: timeout, state: s}
+	w := &wire{sock: sock, raw: raw, born: time.Now(), timeout: o.WriteTimeout, state: s, ended: o.ended}
 	w.tryFn = w.tryRead
 	return w, nil
 }
@@ -312,9 +313,27 @@ func (w *wire) Close() error {
 	w.forget()
 	w.mu.Unlock()
 	if ours {
-		w.raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+		w.shutdown()
+		if w.ended != nil {
+			defer w.ended()
+		}
 	}
 	return w.sock.Close() // without mu: it waits for the reader
+}
+
+// shutdown ends the connection for its peer, whoever holds a duplicate.
+func (w *wire) shutdown() {
+	w.raw.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+}
+
+// handling notes in the record which message is being handled, nil that none
+// is: when the process dies meanwhile, the next one must know.
+func (w *wire) handling(message []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.record != nil {
+		w.record.Handle(fingerprint(message))
+	}
 }
 
 // forget drops what is of no use once the connection is over, and answers who
