@@ -30,6 +30,10 @@
 //  5. No deadline is ever a context: one that ended inside the library would
 //     close the connection without a code.
 //
+// A server that wants nothing but its WebSockets to outlive its deploys and
+// crashes needs a [Keeper] and a [Service]; the example of the package is such a
+// server. What follows is what they are made of.
+//
 // Compression is never negotiated: its window costs far more memory than the
 // connection, and could not be moved.
 //
@@ -98,4 +102,23 @@
 // Resume without Load: it goes on between two messages. What the dead process
 // had read but not answered is lost, and the application's to repair. If they
 // do not agree the connection can only be shut down.
+//
+// # A worker's keeper
+//
+// A [Keeper] does all that for every connection of a process that runs under a
+// supervisor. It is the shell around the worker's half of package swap, which
+// has the picture of a swap, the roles of a worker and its invariants. Beside
+// those it promises:
+//
+//  11. A client is answered (101) only after the supervisor was given a
+//     duplicate of its connection.
+//  12. While connections stand still nobody is accepted and no upgrade is
+//     answered; clients wait in the kernel's queue, requests in Accept.
+//  13. A handler that outlasts the freeze makes its own connection late, and
+//     nobody else's. It follows by itself; so does a WebSocket that is opened
+//     over an HTTP connection to a worker which has been replaced.
+//  14. What the supervisor could not be told because it did not read is told
+//     again later. The keeper never waits for it.
+//  15. A message during which two workers in a row have died is not handled a
+//     third time: its sender is closed with 1011.
 package ws

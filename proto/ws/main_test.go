@@ -9,6 +9,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "example-server" {
+		exampleServer()
+		return
+	}
 	if os.Getenv(envOwner) != "" {
 		if err := own(); err != nil {
 			fmt.Fprintln(os.Stderr, "owner:", err)
@@ -18,3 +22,7 @@ func TestMain(m *testing.M) {
 	}
 	leaktest.Main(m)
 }
+
+// exampleServer is the package's example, so that this test binary can be a
+// worker of a real supervisor.
+var exampleServer func()

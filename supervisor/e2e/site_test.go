@@ -37,8 +37,24 @@ func open(t testing.TB, build string, flags ...string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), ended: make(chan struct{}), output: new(output)}
 	s.install(build)
+	s.start(flags, filepath.Join(s.dir, "current"), "serve", "--data", filepath.Join(s.dir, "data"))
+	return s
+}
+
+// openCommand starts a site of another program than the chat.
+func openCommand(t testing.TB, command ...string) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), ended: make(chan struct{}), output: new(output)}
+	s.start(nil, command...)
+	return s
+}
+
+// start runs a supervisor with a command until the test ends.
+func (s *site) start(flags []string, command ...string) {
+	t := s.t
+	t.Helper()
 	args := append([]string{"run", "--state", s.state(), "--listen", "http=127.0.0.1:0"}, flags...)
-	args = append(args, "--", filepath.Join(s.dir, "current"), "serve", "--data", filepath.Join(s.dir, "data"))
+	args = append(append(args, "--"), command...)
 	if err := os.Mkdir(s.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +77,6 @@ func open(t testing.TB, build string, flags ...string) *site {
 	})
 	st, _ := s.status()
 	s.addr = st.Listen[0].Address
-	return s
 }
 
 func (s *site) state() string { return filepath.Join(s.dir, "state") }
