@@ -17,7 +17,6 @@ import (
 
 	"github.com/simpletalk/simpletalk/proto/ws"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
-	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
@@ -32,7 +31,6 @@ type site struct {
 	manner  string // file
 	url     string
 	clients []*client
-	log     *logs.Output
 }
 
 func openSite(t *testing.T, clients int) *site {
@@ -283,7 +281,7 @@ func (s *site) checkClients() {
 	}
 }
 
-// checkBroken is checkClients after a kill: who was in the middle of a message
+// settleBroken is checkClients after a kill: who was in the middle of a message
 // may be gone, but nobody may have got anything wrong.
 func (s *site) settleBroken() {
 	s.t.Helper()
