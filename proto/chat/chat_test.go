@@ -59,7 +59,7 @@ func TestTranscript(t *testing.T) {
 	}
 	for _, k := range []Kind{
 		KindHello, KindJoin, KindLeave, KindPost, KindGet, KindPing, KindPong, KindWelcome, KindEvent,
-		KindLive, KindReset, KindAck, KindNak, KindPage, KindPres, KindErr, KindBye,
+		KindLive, KindReset, KindAck, KindNak, KindPage, KindPres, KindErr, KindBye, KindResync,
 	} {
 		if !seen[k] {
 			t.Errorf("the transcript has no %s", k)
@@ -86,6 +86,7 @@ func TestParseClientRefuses(t *testing.T) {
 		{`{"t":5}`, CodeBadField},
 		{`{}`, CodeBadField},
 		{`{"t":"welcome"}`, CodeUnknown},
+		{`{"t":"resync"}`, CodeUnknown},
 		{`{"t":"hello","v":"1"}`, CodeBadField},
 		{`{"t":"hello","v":1,"rooms":{"Lobby":0}}`, CodeBadField},
 		{`{"t":"hello","v":1,"rooms":{"lobby":-2}}`, CodeBadField},

@@ -24,7 +24,7 @@ const (
 	KindPong  Kind = "pong"
 )
 
-// Hello opens a conversation: which version the client speaks, which epoch of
+// Hello opens a conversation, and answers [Resync]: which version the client speaks, which epoch of
 // the log its cursors are of ("" leaves that unchecked) and where it stands in
 // each room it has open.
 type Hello struct {
@@ -85,7 +85,7 @@ const (
 	CodeBadField    Code = "bad_field"    // a field that is missing or out of its range
 	CodeNotJoined   Code = "not_joined"   // a room this connection has not opened
 	CodeTooMany     Code = "too_many"     // more rooms than MaxRooms
-	CodeOrder       Code = "order"        // hello twice, or something before hello
+	CodeOrder       Code = "order"        // a hello that nobody asked for, or something before hello
 	CodeRate        Code = "rate"         // too fast: the same nonce again after retry_ms
 	CodeUnavailable Code = "unavailable"  // the store cannot answer now: the same nonce again after retry_ms
 	CodeStorageFull Code = "storage_full" // the disk is full: the same nonce again after retry_ms

@@ -23,6 +23,10 @@
 //	  │ ping ──► pong   ·   ping ◄── pong     │  either side may ask
 //	  │  ◄── err{code,msg}                    │  a line that made no sense
 //	  │  ◄── bye{why,after_ms}                │  then a close; come back after_ms later
+//	  │                                       ╳  the worker was killed, the socket lives on
+//	  │  ◄── resync                           │  the next worker knows nothing of it
+//	  │ hello{…} · post{room,nonce,text} ──►  │  as far as it goes; what has no answer again
+//	  │  ◄── welcome{…}, ev, live …           │  as after any hello
 //
 // # Invariants
 //
@@ -38,4 +42,16 @@
 //  4. ack and ev for one post may arrive in either order.
 //  5. Close codes 4000–4499, 1001, 1006, 1011, 1012 and 1013 mean reconnect;
 //     4500 and above mean stop: trying again cannot help.
+//  6. After resync the server says nothing but ping, pong and bye until it has
+//     read a hello, and drops without an answer what it reads before: that was
+//     written by a client that could not know, and a post among it may follow
+//     on one that died with the worker. The client forgets which rooms it has
+//     opened and what it has asked for, takes back a bye, and answers with
+//     hello at its present cursors; then it repeats, in their order and with
+//     their nonces, all posts without an answer. From welcome on everything is
+//     as after a first hello.
+//  7. A resync may come at any time, also before the welcome, and again before
+//     the hello it asked for was read. So a connection that was asked takes
+//     every hello, and each starts anew at its own cursors: the events of an
+//     earlier one may then come a second time.
 package chat

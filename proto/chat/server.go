@@ -14,6 +14,7 @@ const (
 	KindPres    Kind = "pres"
 	KindErr     Kind = "err"
 	KindBye     Kind = "bye"
+	KindResync  Kind = "resync"
 )
 
 // User is how a person appears to others.
@@ -131,6 +132,12 @@ type Bye struct {
 	AfterMS int64 `json:"after_ms"`
 }
 
+// Resync asks for [Hello] again on the same connection: the worker that knew
+// this client has died (see the package invariant 6).
+type Resync struct {
+	T Kind `json:"t"`
+}
+
 // AppendLine appends m, one of this package's messages, as a line that ends in
 // '\n'.
 func AppendLine(dst []byte, m any) []byte {
@@ -142,8 +149,8 @@ func AppendLine(dst []byte, m any) []byte {
 }
 
 // ParseServer reads one line from a server into *Welcome, *Event, *Live,
-// *Reset, *Ack, *Nak, *Page, *Pres, *Err, *Bye, *Ping or *Pong. A kind it does
-// not know gives an *[Error] with [CodeUnknown], which a client ignores.
+// *Reset, *Ack, *Nak, *Page, *Pres, *Err, *Bye, *Resync, *Ping or *Pong. A kind
+// it does not know gives an *[Error] with [CodeUnknown], which a client ignores.
 func ParseServer(line []byte) (any, error) {
 	var head struct {
 		T Kind `json:"t"`
@@ -172,6 +179,8 @@ func ParseServer(line []byte) (any, error) {
 		return into[Err](line)
 	case KindBye:
 		return into[Bye](line)
+	case KindResync:
+		return into[Resync](line)
 	case KindPing:
 		return into[Ping](line)
 	case KindPong:

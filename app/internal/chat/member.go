@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,11 +10,16 @@ import (
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
+// ErrStill is an [Outlet]'s answer while its client stands still, to move to
+// another process: nothing was sent.
+var ErrStill = errors.New("the client stands still")
+
 // Outlet is a member's way to its client.
 type Outlet interface {
 	// Send writes lines as one frame. It may wait for a client that does not
-	// read, for a bounded time; after an error it is not called again. lines is
-	// valid only during the call.
+	// read, for a bounded time. After [ErrStill] it is called again, with the
+	// same lines and perhaps more, after [Hub.Wake]; after any other error it is
+	// not. lines is valid only during the call.
 	Send(lines []byte) error
 }
 
@@ -116,6 +122,9 @@ func (m *Member) Post(room, nonce, text string) (*Pending, error) {
 	return m.hub.writer.post(Draft{Room: room, Kind: wire.EventPost, User: m.user, Nonce: nonce, Text: text}), nil
 }
 
+// Rooms are those that are open, in the order in which they were.
+func (m *Member) Rooms() []string { return m.rooms }
+
 // MayRead tells by a *[wire.Error] when a room is not open.
 func (m *Member) MayRead(room string) error { return m.mustBeIn(room) }
 
@@ -167,7 +176,7 @@ func (m *Member) flush() {
 	for {
 		m.state.CompareAndSwap(memberMarked, memberFlushing) // this round covers it
 		d, err := m.round()
-		if err != nil {
+		if err != nil && err != ErrStill {
 			m.state.Store(memberClosed)
 			return
 		}
@@ -193,12 +202,34 @@ func (m *Member) round() (due, error) {
 	if m.state.Load() == memberClosed {
 		return dueNothing, nil
 	}
+	var room [4]seat // on the stack for nearly everybody
+	before := m.cursors(room[:0])
 	var left due
 	*b, left = m.gather((*b)[:0])
 	if len(*b) == 0 {
 		return left, nil
 	}
-	return left, m.out.Send(*b)
+	err := m.out.Send(*b)
+	if err == ErrStill { // as if nothing had been gathered
+		m.rewind(before)
+		return dueLater, err
+	}
+	return left, err
+}
+
+// cursors appends where the member is in each of its rooms. turn is held.
+func (m *Member) cursors(all []seat) []seat {
+	for _, s := range m.seats {
+		all = append(all, *s)
+	}
+	return all
+}
+
+// rewind sets the member back to where it was. turn is held.
+func (m *Member) rewind(before []seat) {
+	for i := range before {
+		*m.seats[i] = before[i]
+	}
 }
 
 // gather appends what is due in each room, beginning with another one each
