@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -35,9 +36,6 @@ const (
 	returnMax = 8 * time.Second
 )
 
-// kindResync asks a client to say hello again on the same connection.
-const kindResync wire.Kind = "resync"
-
 // post is a message on its way.
 type post struct {
 	room    *room
@@ -45,7 +43,8 @@ type post struct {
 	number  int64
 	nonce   string
 	text    string
-	retryAt time.Time // refused for the moment until then; zero: an answer is awaited
+	sent    time.Duration // when last, in the time of the run
+	retryAt time.Time     // refused for the moment until then; zero: an answer is awaited
 }
 
 // client is one person. At most two goroutines run for it: one that keeps the
@@ -94,7 +93,7 @@ func (c *client) keep(ctx context.Context) {
 		if l != nil && l.welcome {
 			failures = -1
 		}
-		if l != nil && l.bye {
+		if l != nil && (l.bye || l.code != 0) {
 			wait = l.stay
 		}
 		if l == nil && c.run.isHopeless(err) {
@@ -168,9 +167,10 @@ func (c *client) greet(l *link) {
 func (c *client) hello(l *link) {
 	h := wire.Hello{T: wire.KindHello, V: wire.Version, Epoch: c.epoch, Rooms: map[string]int64{}}
 	for _, s := range c.seats {
-		h.Rooms[s.room.name] = s.seqs.top
-		s.asked = false
+		s.from, s.asked = s.seqs.top, 0
+		h.Rooms[s.room.name] = s.from
 	}
+	l.greeted = c.run.clock()
 	l.say(h)
 	for i := range c.outbox {
 		c.send(l, &c.outbox[i])
@@ -182,16 +182,16 @@ func (c *client) hello(l *link) {
 
 // send queues a post. mu is held.
 func (c *client) send(l *link, p *post) {
-	p.retryAt = time.Time{}
+	p.sent, p.retryAt = c.run.clock(), time.Time{}
 	l.say(wire.Post{T: wire.KindPost, Room: p.room.name, Nonce: p.nonce, Text: p.text})
 }
 
 // askHole asks for what a reset skipped, once at a time. mu is held.
 func (c *client) askHole(l *link, s *seat) {
-	if s.hole.first == 0 || s.asked {
+	if s.hole.first == 0 || s.asked > 0 {
 		return
 	}
-	s.asked = true
+	s.asked = c.run.clock()
 	after := s.hole.first - 1
 	l.say(wire.Get{T: wire.KindGet, Room: s.room.name, After: &after, Limit: wire.MaxPage})
 }
@@ -210,7 +210,7 @@ func (c *client) goodbye(l *link) {
 func (c *client) lost(l *link) {
 	c.mu.Lock()
 	c.link = nil
-	e := ending{at: c.run.clock(), closed: l.code != 0, torn: l.midMessage()}
+	e := ending{at: c.run.clock(), closed: l.code != 0, underWay: c.underWay(l), resynced: l.resynced}
 	c.mu.Unlock()
 	c.flush(l) // the answer to a close frame
 	c.run.ended(e)
@@ -219,12 +219,12 @@ func (c *client) lost(l *link) {
 // take reads bytes from the server.
 func (c *client) take(l *link, b []byte) error {
 	c.mu.Lock()
-	told := l.bye
+	knew := l.isGoodbye()
 	c.now = c.run.clock()
 	err := l.decoder.feed(b, l)
-	bye, code := l.bye, l.code
+	knows, code := l.isGoodbye(), l.code
 	c.mu.Unlock()
-	if bye && !told {
+	if knows && !knew {
 		c.run.timeline.goodbye(time.Now())
 	}
 	if code != 0 {
@@ -242,9 +242,6 @@ func (c *client) line(l *link, b []byte) {
 	}
 	switch kindOf(b) {
 	case wire.KindPres:
-		return
-	case kindResync:
-		c.hello(l)
 		return
 	}
 	m, err := wire.ParseServer(b)
@@ -279,6 +276,10 @@ func (c *client) message(l *link, m any) {
 		c.page(l, m)
 	case *wire.Ping:
 		l.say(wire.Pong{T: wire.KindPong})
+	case *wire.Pong:
+		l.pinged = 0
+	case *wire.Resync:
+		c.resync(l)
 	case *wire.Bye:
 		l.bye, l.stay = true, time.Duration(m.AfterMS)*time.Millisecond
 	case *wire.Err:
@@ -286,10 +287,26 @@ func (c *client) message(l *link, m any) {
 	}
 }
 
+// resync begins anew on the same link. What is still queued was meant for a
+// server that has died, and all of it that matters is said again.
+func (c *client) resync(l *link) {
+	l.resynced = c.now
+	l.lines, l.pinged = nil, 0
+	l.bye, l.stay = false, 0
+	c.hello(l)
+}
+
 // welcome counts connections that came to be: a second one on the same link
-// answers a resync.
+// answers a resync. When events have come since the hello it answers, there
+// were two resyncs, and the server says those events again.
 func (c *client) welcome(l *link, m *wire.Welcome) {
 	c.epoch = m.Epoch
+	l.greeted = 0
+	for _, s := range c.seats {
+		if s.from < s.seqs.top {
+			s.again = s.seqs.top
+		}
+	}
 	if !l.welcome {
 		l.welcome = true
 		c.welcomes++
@@ -390,7 +407,7 @@ func (c *client) page(l *link, m *wire.Page) {
 		text, ours := parseMessage([]byte(e.Text), c.run.tag)
 		s.read(e.Seq, text, ours)
 	}
-	s.asked = false
+	s.asked = 0
 	if len(m.Events) == 0 {
 		s.hole = span{} // there is nothing: the log will tell whether that is right
 	}
@@ -402,13 +419,40 @@ func (c *client) page(l *link, m *wire.Page) {
 func (c *client) trouble(m *wire.Err) {
 	c.run.remarks.add("line refused", errors.New(string(m.Code)))
 	for _, s := range c.seats {
-		s.asked = false
+		s.asked = 0
 	}
 }
 
-// awaits reports whether a post was sent and not answered.
-func (c *client) awaits() bool {
-	return slices.ContainsFunc(c.outbox, func(p post) bool { return p.retryAt.IsZero() })
+// never is when something begins that is not under way.
+const never = time.Duration(math.MaxInt64)
+
+// underWay is since when the client has been in mid-message: the end of the
+// link tears what was partly read or written, and nobody but the server knows
+// how much it has read of what it has not answered. A pong has no answer.
+func (c *client) underWay(l *link) time.Duration {
+	if l.decoder.midMessage() {
+		return 0 // only the server that began it could end it
+	}
+	since := never
+	begun := func(at time.Duration) {
+		if at > 0 {
+			since = min(since, at)
+		}
+	}
+	if l.phase != sendingNothing {
+		begun(l.wrote)
+	}
+	begun(l.greeted)
+	begun(l.pinged)
+	for _, s := range c.seats {
+		begun(s.asked)
+	}
+	for i := range c.outbox {
+		if c.outbox[i].retryAt.IsZero() {
+			begun(c.outbox[i].sent)
+		}
+	}
+	return since
 }
 
 // isSettled reports whether nothing is on its way any more.

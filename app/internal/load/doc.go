@@ -42,7 +42,8 @@
 //     in the order of the log, and every message that is not where its
 //     acknowledgement said.
 //
-// What a reset skipped and what a server sends again after it is no fault. A
+// What a reset skipped and what a server sends again after it is no fault, nor
+// what comes twice because two resyncs crossed (see proto/chat, invariant 7). A
 // message that the server refused for the moment (nak with retry_ms) may stand
 // behind its author's later ones.
 //
@@ -53,10 +54,21 @@
 //   - it happened around a change of pid: between a second before the old pid
 //     answered /healthz for the last time and two seconds after the new one
 //     answered first;
-//   - the old pid went without a goodbye: no client read a bye or a close frame
-//     in that time;
-//   - the client was in mid-message: a frame was partly sent, or partly
-//     received, or a post was not answered.
+//   - the old pid went without a goodbye: no client read a bye, or a close frame
+//     of code 1001 or 1012, in that time;
+//   - the client was not asked to resync since the old pid answered last: then
+//     it has survived that kill, and something else ended it;
+//   - the client was in mid-message, and had been since before the new pid
+//     answered first.
+//
+// In mid-message is who has received a part of a message; who is writing a
+// frame, or the fragments of a message, or could not write them; and who has
+// written something that is not answered: hello, post, get or ping. Of the last
+// only the server knows how much it had read when it died, for a read(2) may
+// end anywhere in what the client wrote at once. An end with nothing under way
+// is a disconnect: after a kill that connection could have been handed on. Plain
+// clients write so little at a time that it is read whole or not at all, so no
+// kill should break them.
 //
 // From outside nobody can tell a kill -9 better than that; where the rule
 // doubts, it says disconnect.

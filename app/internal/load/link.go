@@ -39,9 +39,15 @@ type link struct {
 	phase   sending
 
 	welcome bool
-	bye     bool          // announced, or closed by a frame
+	bye     bool          // announced
 	code    int           // of the server's close frame, 0 without one
 	stay    time.Duration // that bye asked for
+
+	// When, in the time of the run; 0: not.
+	wrote    time.Duration // the last frames were begun
+	greeted  time.Duration // hello was said, and no welcome came
+	pinged   time.Duration // the oldest ping without a pong was
+	resynced time.Duration // the server last asked to resync
 }
 
 // sending is what the one goroutine that sends is about.
@@ -134,7 +140,7 @@ func (l *link) controlFrame(op byte, payload []byte) {
 	case opPing:
 		l.control = appendFrame(l.control, opPong, true, payload)
 	case opClose:
-		l.bye, l.code = true, 1005 // RFC 6455 section 7.1.5: no code
+		l.code = 1005 // RFC 6455 section 7.1.5: no code
 		if len(payload) >= 2 {
 			l.code = int(binary.BigEndian.Uint16(payload))
 		}
@@ -152,7 +158,7 @@ func (c *client) flush(l *link) {
 	defer c.mu.Unlock()
 	for l.phase == sendingNothing && len(l.control)+len(l.lines) > 0 {
 		b := l.next()
-		l.phase = sendingFrame
+		l.phase, l.wrote = sendingFrame, c.run.clock()
 		c.mu.Unlock()
 		err := l.write(b)
 		c.mu.Lock()
@@ -201,9 +207,10 @@ func (l *link) write(b []byte) error {
 	return nil
 }
 
-// midMessage reports whether an end now would tear a message.
-func (l *link) midMessage() bool {
-	return l.phase != sendingNothing || l.decoder.midMessage() || l.client.awaits()
+// isGoodbye reports whether the server said that it goes. Other close codes
+// are about this client alone.
+func (l *link) isGoodbye() bool {
+	return l.bye || l.code == wire.CloseGoingAway || l.code == wire.CloseRestart
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

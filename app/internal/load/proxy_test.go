@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,8 +25,13 @@ type proxy struct {
 	// WebSocket, in the order of the upgrades. It is called by one goroutine
 	// for each WebSocket.
 	mangle func(s *stream, line []byte) [][]byte
+	// overhear is told of each frame of a client, by one goroutine for each
+	// WebSocket.
+	overhear func(s *stream, frame []byte)
 	// spoil says what happens to the n-th request that is no upgrade.
 	spoil func(n int, r *http.Request) spoiling
+
+	gate sync.RWMutex // locked while there is no backend
 
 	mu       sync.Mutex
 	backend  string
@@ -50,12 +56,13 @@ type stream struct {
 	n      int
 	proxy  *proxy
 	client net.Conn
-	head   []byte        // the request that opened it
-	events int           // ev lines that came, for scripts
-	next   *bufio.Reader // of the server that takes over
+	head   []byte // the request that opened it
+	events int    // ev lines that came, for scripts
 
 	mu     sync.Mutex
 	server net.Conn
+	torn   bool          // in mid-message: a kill ends it
+	next   *bufio.Reader // of the server that takes over, nil without one
 }
 
 // front starts a proxy before a backend. It ends with the test.
@@ -136,6 +143,8 @@ func (p *proxy) turn(b *backend) {
 }
 
 func (p *proxy) dial() (net.Conn, error) {
+	p.gate.RLock()
+	defer p.gate.RUnlock()
 	p.mu.Lock()
 	addr := p.backend
 	p.mu.Unlock()
@@ -144,6 +153,27 @@ func (p *proxy) dial() (net.Conn, error) {
 		p.hold(c)
 	}
 	return c, err
+}
+
+// kill has another backend take the place of the one that serves, which says
+// nothing more, and hands it every WebSocket that is not torn. For some time
+// there is nobody. Only one kill may happen at a time.
+func (p *proxy) kill(next *backend, nobody time.Duration) {
+	p.gate.Lock()
+	p.turn(next)
+	p.mu.Lock()
+	streams := slices.Clone(p.streams)
+	p.mu.Unlock()
+	for _, s := range streams {
+		s.mu.Lock() // what its client says meanwhile waits for the next one
+		p.drop(s.server)
+	}
+	time.Sleep(nobody)
+	p.gate.Unlock()
+	for _, s := range streams {
+		s.handOn()
+		s.mu.Unlock()
+	}
 }
 
 // serve takes a client's requests one after the other.
@@ -235,13 +265,29 @@ func (s *stream) open() (*bufio.Reader, *http.Response, error) {
 	c.Write(s.head)
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
-	if err != nil {
-		return nil, nil, err
+	s.server = c
+	return in, resp, err
+}
+
+// handOn gives the stream to the next server. mu is held.
+func (s *stream) handOn() {
+	if s.torn {
+		return
 	}
+	in, _, err := s.open()
+	if err != nil {
+		return // the client has gone
+	}
+	s.next = in
+}
+
+// successor returns the next server's side of the stream, nil when it ends.
+func (s *stream) successor() *bufio.Reader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.server = c
-	return in, resp, nil
+	in := s.next
+	s.next = nil
+	return in
 }
 
 func (s *stream) current() net.Conn {
@@ -250,15 +296,50 @@ func (s *stream) current() net.Conn {
 	return s.server
 }
 
-// upward carries whole frames to the server, whichever it is now.
+// tear leaves the client in mid-message: nothing more is said to it.
+func (s *stream) tear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.torn = true
+}
+
+func (s *stream) isTorn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.torn
+}
+
+// upward carries whole messages to the server, whichever it is now: of one that
+// is sent in fragments a server that dies has read nothing.
 func (s *stream) upward(in *bufio.Reader) {
 	defer func() { s.proxy.drop(s.current()) }()
 	for {
-		f, err := readMasked(in)
+		m, err := s.message(in)
 		if err != nil {
 			return
 		}
-		s.current().Write(f)
+		s.current().Write(m)
+	}
+}
+
+// message reads a client's frames to the end of a message, or one control
+// frame between two.
+func (s *stream) message(in *bufio.Reader) (all []byte, err error) {
+	for open := false; ; {
+		f, err := readMasked(in)
+		if err != nil {
+			return nil, err
+		}
+		if s.proxy.overhear != nil {
+			s.proxy.overhear(s, f)
+		}
+		all = append(all, f...)
+		if f[0]&0x0f < opClose {
+			open = f[0]&bitFin == 0
+		}
+		if !open {
+			return all, nil
+		}
 	}
 }
 
@@ -278,7 +359,7 @@ func readMasked(in *bufio.Reader) ([]byte, error) {
 }
 
 // downward carries lines to the client. When the server ends and another one
-// has taken its place, it goes on with that.
+// has taken its place, that asks to resync.
 func (s *stream) downward(in *bufio.Reader) {
 	defer s.client.Close()
 	var d decoder
@@ -288,20 +369,20 @@ func (s *stream) downward(in *bufio.Reader) {
 		if n > 0 && d.feed(b[:n], s) != nil {
 			return
 		}
-		if s.next != nil {
-			in, s.next, d = s.next, nil, decoder{}
+		if err == nil {
 			continue
 		}
-		if err != nil {
+		if in, d = s.successor(), (decoder{}); in == nil {
 			return
 		}
+		s.client.Write(serverFrame(opText, wire.AppendLine(nil, wire.Resync{T: wire.KindResync})))
 	}
 }
 
 // line implements [sink].
 func (s *stream) line(b []byte) {
-	if s.next != nil {
-		return // of the server that is gone
+	if s.isTorn() {
+		return
 	}
 	lines := [][]byte{b}
 	if kindOf(b) == wire.KindEvent {
@@ -317,7 +398,7 @@ func (s *stream) line(b []byte) {
 
 // controlFrame implements [sink].
 func (s *stream) controlFrame(op byte, payload []byte) {
-	if s.next == nil {
+	if !s.isTorn() {
 		s.client.Write(serverFrame(op, payload))
 	}
 }
@@ -334,17 +415,4 @@ func serverFrame(op byte, payload []byte) []byte {
 		f = binary.BigEndian.AppendUint64(append(f, 127), uint64(n))
 	}
 	return append(f, payload...)
-}
-
-// adopt puts another connection to the backend under the client's, as a new
-// worker would after a crash. Only a mangle may call it.
-func (s *stream) adopt() {
-	old := s.current()
-	in, _, err := s.open()
-	if err != nil {
-		s.proxy.t.Error(err)
-		return
-	}
-	s.proxy.drop(old)
-	s.next = in
 }

@@ -104,7 +104,7 @@ func (r *run) report(ctx context.Context, begin time.Duration) (Report, error) {
 		rep.HTTPRetried += n.retried
 	}
 	for _, e := range r.endings {
-		if !e.closed && e.torn && r.timeline.isKill(e.at) {
+		if r.timeline.isBroken(e) {
 			rep.Broken++
 		} else {
 			rep.Disconnects++

@@ -133,9 +133,26 @@ func TestTimeline(t *testing.T) {
 	if until[0] != in(7100) || until[1] != in(22060) {
 		t.Errorf("silences count until %v", until)
 	}
-	for ms, want := range map[int]bool{3999: false, 4000: true, 5050: true, 7100: true, 7101: false, 20050: false} {
-		if got := tl.isKill(in(ms)); got != want {
-			t.Errorf("an end at %d ms is of a kill: %t, want %t", ms, got, want)
+	const ms = time.Millisecond
+	for name, tt := range map[string]struct {
+		e    ending
+		want bool
+	}{
+		"before":                         {ending{at: 3999 * ms}, false},
+		"at the begin of the time":       {ending{at: 4000 * ms}, true},
+		"between the two":                {ending{at: 5050 * ms}, true},
+		"at the end of the time":         {ending{at: 7100 * ms}, true},
+		"after":                          {ending{at: 7101 * ms}, false},
+		"around a change with a goodbye": {ending{at: 20050 * ms}, false},
+		"by a close frame":               {ending{at: 5050 * ms, closed: true}, false},
+		"with nothing under way":         {ending{at: 5050 * ms, underWay: never}, false},
+		"with a message from before":     {ending{at: 6000 * ms, underWay: 5100 * ms}, true},
+		"with a message to the new pid":  {ending{at: 6000 * ms, underWay: 5101 * ms}, false},
+		"after a resync by the old pid":  {ending{at: 5050 * ms, resynced: 5000 * ms}, true},
+		"after a resync because it died": {ending{at: 6000 * ms, resynced: 5080 * ms}, false},
+	} {
+		if got := tl.isBroken(tt.e); got != tt.want {
+			t.Errorf("an end %s is broken: %t, want %t", name, got, tt.want)
 		}
 	}
 }

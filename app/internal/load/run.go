@@ -56,9 +56,10 @@ type run struct {
 
 // ending is a WebSocket that this side did not end.
 type ending struct {
-	at     time.Duration
-	closed bool // by a close frame
-	torn   bool // in mid-message
+	at       time.Duration
+	closed   bool          // by a close frame
+	underWay time.Duration // since when the client was in mid-message, or never
+	resynced time.Duration // when the server last asked to resync, 0: it did not
 }
 
 // Run runs a load and reports. When ctx ends, the posting ends early; what was

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -323,25 +324,73 @@ func TestAKillBreaksWhoWasInMidMessage(t *testing.T) {
 	only(t, r, func(r *Report) { r.Broken, r.Disconnects, r.Reconnects, r.HTTPRetried, r.HTTPFailed = 0, 0, 0, 0, 0 })
 }
 
-// A worker that adopts a connection without its state asks the client to
-// resync: nobody is disconnected, and what was on its way is not lost.
-func TestAResyncLosesNothing(t *testing.T) {
+// A supervisor hands the connections of a killed worker to the next one: only
+// who was in mid-message, whichever way, has to come back.
+func TestAKillWithSuccessorBreaksOnlyWhoWasInMidMessage(t *testing.T) {
 	t.Parallel()
-	p := site(t)
-	var resyncs atomic.Int64
+	const nobody = 300 * time.Millisecond
+	store := chat.NewMemory()
+	old := serve(t, store, 1)
+	next := old.succeed(t, store, 2)
+	p := front(t, old)
+	var half, fragment atomic.Bool
 	p.mangle = func(s *stream, line []byte) [][]byte {
-		if s.events != 10 || kindOf(line) != wire.KindEvent {
-			return [][]byte{line}
+		if s.events == 15 && half.CompareAndSwap(false, true) {
+			s.tear()
+			f := serverFrame(opText, line)
+			s.client.Write(f[:len(f)/2])
+			return nil
 		}
-		s.events++
-		resyncs.Add(1)
-		s.adopt()
-		return [][]byte{line, []byte(`{"t":"resync"}`)}
+		return [][]byte{line}
+	}
+	p.overhear = func(s *stream, frame []byte) {
+		if frame[0] == opText && half.Load() && !s.isTorn() && fragment.CompareAndSwap(false, true) {
+			s.tear()
+			p.running.Go(func() { p.kill(next, nobody) })
+		}
 	}
 	c := small(p.url())
-	only(t, load(t, c), nil)
-	if resyncs.Load() < int64(c.Clients) {
-		t.Errorf("%d resyncs, want one for each of %d clients", resyncs.Load(), c.Clients)
+	c.Clients, c.Chatters, c.Plain, c.For = 30, 10, false, 2*time.Second
+	r := load(t, c)
+	if len(r.Timeline) != 1 || r.Timeline[0].PID != 1002 || r.Timeline[0].SilenceMaxMS < milliseconds(nobody)/2 || r.LongestSilenceMS < milliseconds(nobody)/2 {
+		t.Errorf("got timeline %+v and silence %v, want the change to pid 1002 with a silence of about %v", r.Timeline, r.LongestSilenceMS, nobody)
+	}
+	if r.Broken != 2 || r.Reconnects != 2 || r.Sent != r.Acked {
+		t.Errorf("got %+v, want the two broken that were in mid-message", r)
+	}
+	r.Broken, r.Reconnects = 0, 0
+	only(t, r, nil)
+}
+
+// Workers that take over without their predecessor's state ask for a resync:
+// nobody is disconnected, whatever trouble it makes, and what was on its way is
+// there once and in order.
+func TestAResyncLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := serve(t, chat.NewMemory(), 1)
+	p := front(t, b)
+	var killings sync.WaitGroup
+	var once atomic.Bool
+	p.mangle = func(s *stream, line []byte) [][]byte {
+		if s.events == 5 && once.CompareAndSwap(false, true) {
+			killings.Add(1)
+			p.running.Go(func() {
+				defer killings.Done()
+				for range 3 {
+					p.kill(b, 20*time.Millisecond)
+					time.Sleep(150 * time.Millisecond)
+				}
+			})
+		}
+		return [][]byte{line}
+	}
+	c := small(p.url())
+	c.Clients, c.Chatters, c.Plain = 30, 10, false
+	r := load(t, c)
+	killings.Wait()
+	only(t, r, nil)
+	if !once.Load() || r.Sent != r.Acked || r.Received != 15*r.Sent {
+		t.Errorf("got %+v, want 15 copies of each message", r)
 	}
 }
 

@@ -7,11 +7,12 @@ import "time"
 type seat struct {
 	room    *room
 	seqs    series
-	authors []series // the numbers that arrived, of each of the room's authors
-	places  uint64   // of everything that arrived, see place
-	again   int64    // up to here the server said that it sends again
-	hole    span     // what a reset skipped and is still to be read; none when first is 0
-	asked   bool     // for the hole, on this connection
+	authors []series      // the numbers that arrived, of each of the room's authors
+	places  uint64        // of everything that arrived, see place
+	again   int64         // up to here the server said that it sends again
+	hole    span          // what a reset skipped and is still to be read; none when first is 0
+	asked   time.Duration // when for the hole, on this connection; 0: not
+	from    int64         // the cursor of the last hello
 
 	heard time.Duration // when the last event came, in the time of the run
 	live  bool          // the server said so once
@@ -103,7 +104,7 @@ func (s *seat) reset(after int64) bool {
 		s.hole.first = s.seqs.top + 1
 	}
 	s.hole.last = after
-	s.asked = false
+	s.asked = 0
 	s.seqs.skip(after)
 	return true
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -86,11 +87,12 @@ func (c *client) post(k int, due time.Duration) {
 	s := c.seats[k%len(c.seats)]
 	_, ledger := s.room.ledgerOf(c.id)
 	m := message{c.id, ledger.write(), due.Microseconds()}
-	p := post{room: s.room, ledger: ledger, number: m.number, nonce: m.nonce(c.run.tag), text: m.text(c.run.tag)}
-	c.outbox = append(c.outbox, p)
+	c.outbox = append(c.outbox, post{
+		room: s.room, ledger: ledger, number: m.number, nonce: m.nonce(c.run.tag), text: m.text(c.run.tag),
+	})
 	l := c.link
 	if l != nil {
-		c.send(l, &p)
+		c.send(l, &c.outbox[len(c.outbox)-1])
 		if c.manner == mannerPings {
 			l.control = appendFrame(l.control, opPing, true, nil)
 		}
@@ -143,6 +145,7 @@ func (c *client) ping() {
 	l := c.link
 	if l != nil && l.welcome {
 		l.control = appendFrame(l.control, opPing, true, []byte("load"))
+		l.pinged = cmp.Or(l.pinged, c.run.clock())
 		l.lines = append(l.lines, pingLine...)
 	}
 	c.mu.Unlock()

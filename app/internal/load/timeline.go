@@ -29,6 +29,12 @@ func (c change) overlaps(at time.Duration) bool {
 	return c.lastOld-beforeChange <= at && at <= c.firstNew+afterChange
 }
 
+// breaks reports whether the old pid's death, if it was killed, explains how a
+// WebSocket ended. One that was asked to resync had survived it.
+func (c change) breaks(e ending) bool {
+	return !e.closed && c.overlaps(e.at) && e.underWay <= c.firstNew && e.resynced <= c.lastOld
+}
+
 // timeline is who answered when, and who said goodbye. Its methods may be
 // called concurrently.
 type timeline struct {
@@ -63,20 +69,20 @@ func (t *timeline) saw(h health, asked, answered time.Time) {
 	}
 }
 
-// goodbye notes that a client read a bye or a close frame.
+// goodbye notes that a client heard its server go.
 func (t *timeline) goodbye(at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.goodbyes = append(t.goodbyes, at.Sub(t.began))
 }
 
-// isKill reports whether a time is around a change whose old pid went without
-// a goodbye.
-func (t *timeline) isKill(at time.Duration) bool {
+// isBroken reports whether a WebSocket was ended by a kill in mid-message. The
+// package comment has the rule.
+func (t *timeline) isBroken(e ending) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.changes {
-		if c.overlaps(at) && !t.saidGoodbye(c) {
+		if c.breaks(e) && !t.saidGoodbye(c) {
 			return true
 		}
 	}
