@@ -143,8 +143,8 @@ func (c *conn) hello(h *wire.Hello) error {
 		T: wire.KindWelcome, V: wire.Version, Epoch: hub.Epoch(),
 		User: c.user.Wire(), PingMS: c.server.o.PingEvery.Milliseconds(),
 	})
+	c.member = hub.Connect(c.user, c) // before the client can know: its name is taken from here on
 	c.flush()
-	c.member = hub.Connect(c.user, c)
 	return c.member.Open(h.Epoch, h.Rooms)
 }
 

@@ -68,17 +68,29 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       }
     }
     socket = openSocket({
-      onOpen() {
-        const rooms = cursors(store.state);
-        opened = new Set(Object.keys(rooms));
-        socket.send(wire.hello(store.state.epoch || storage.get('reads', {}).epoch || '', rooms));
-      },
+      onOpen: hello,
       onFrame: receive,
       onClose(code) {
         closeSocket();
         happen({ type: 'closed', code });
       },
     });
+  }
+
+  // hello tells the server where this page stands in each room it wants.
+  function hello() {
+    const rooms = cursors(store.state);
+    opened = new Set(Object.keys(rooms));
+    socket.send(wire.hello(store.state.epoch || storage.get('reads', {}).epoch || '', rooms));
+  }
+
+  // resync is a reconnect without a connection lost: the worker that knew us
+  // was killed, and what it had not answered died with it. Hello goes first:
+  // the next worker takes nothing before it.
+  function resync() {
+    lose();
+    hello();
+    happen({ type: 'resync' });
   }
 
   function closeSocket() {
@@ -151,6 +163,9 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       case 'err':
         notice('problem', line.msg);
         break;
+      case 'resync':
+        resync();
+        break;
       case 'bye':
         happen({ type: 'bye', afterMs: line.after_ms });
         break;
@@ -163,7 +178,8 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
   function welcome({ epoch, user, ping_ms: pingMs }) {
     const { conn, epoch: before, timelines } = store.state;
     const heads = Object.fromEntries([...opened].filter((room) => timelines[room]?.head >= 0).map((room) => [room, timelines[room].head]));
-    resume = before === '' ? null : { waiting: new Set(opened), heads, loud: clock.now() >= loudAt(conn) };
+    if (conn.name === 'live') resume &&= { ...resume, waiting: new Set(opened) }; // after a resync: the same return goes on
+    else resume = before === '' ? null : { waiting: new Set(opened), heads, loud: clock.now() >= loudAt(conn) };
     become(user);
     if (epoch !== before) adoptEpoch(epoch);
     happen({ type: 'welcome', pingMs });

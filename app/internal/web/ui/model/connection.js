@@ -9,6 +9,10 @@
 //
 //	any ── close code 4500 and above, no session ──► stopped ── start ──► connecting
 //
+// A resync changes nothing here: the server's worker was killed and another one
+// goes on with the same socket, so hello is said again and a second welcome
+// comes while it is live. Only what the dead worker announced is void.
+//
 // Delays are full jitter, 0.5 s growing to 30 s; after a bye exactly the delay
 // that the server chose for this client, so that a herd comes back paced.
 
@@ -35,6 +39,7 @@ export function next(state, event, now, random) {
       return connect({ attempt: 0, lost: now }, now);
 
     case 'welcome':
+      if (state.name === 'live') return stay({ ...state, ping: event.pingMs }); // after a resync
       if (state.name !== 'connecting') return stay(state);
       return stay({ name: 'live', attempt: state.attempt, since: now, heard: now, probed: 0, ping: event.pingMs, bye: 0 });
 
@@ -43,6 +48,9 @@ export function next(state, event, now, random) {
 
     case 'bye':
       return stay(state.name === 'live' ? { ...state, bye: now + event.afterMs } : state);
+
+    case 'resync':
+      return stay(state.name === 'live' ? { ...state, bye: 0 } : state);
 
     case 'closed':
       return closed(state, event.code, now, random);

@@ -31,6 +31,7 @@ const kinds = {
   pres: (line) => isRoom(line) && isSeq(line.n) && isList(line.users, isUser) && isList(line.join, isUser) && isList(line.left, (id) => typeof id === 'string'),
   err: (line) => typeof line.msg === 'string',
   bye: (line) => line.after_ms >= 0,
+  resync: () => true,
   ping: () => true,
   pong: () => true,
 };
