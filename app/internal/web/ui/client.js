@@ -178,8 +178,8 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
   function welcome({ epoch, user, ping_ms: pingMs }) {
     const { conn, epoch: before, timelines } = store.state;
     const heads = Object.fromEntries([...opened].filter((room) => timelines[room]?.head >= 0).map((room) => [room, timelines[room].head]));
-    if (conn.name === 'live') resume &&= { ...resume, waiting: new Set(opened) }; // after a resync: the same return goes on
-    else resume = before === '' ? null : { waiting: new Set(opened), heads, loud: clock.now() >= loudAt(conn) };
+    // After a resync nobody was away; a return that was under way goes on.
+    if (conn.name !== 'live') resume = before === '' ? null : { waiting: new Set(opened), heads, loud: clock.now() >= loudAt(conn) };
     become(user);
     if (epoch !== before) adoptEpoch(epoch);
     happen({ type: 'welcome', pingMs });

@@ -67,6 +67,21 @@ test('close codes from 4500 mean stop, with a reason', () => {
   }
 });
 
+test('a resync and the second welcome leave it live, and nothing to show', () => {
+  const before = run([...live, ['timer', 31_100]]).state;
+  const { state, actions } = run([...live, ['timer', 31_100], ['resync', 31_200], [{ type: 'welcome', pingMs: 5_000 }, 31_300]]);
+  assert.deepEqual(state, { ...before, ping: 5_000 });
+  assert.deepEqual(actions, []);
+  assert.equal(run([['start', 0], ['resync', 10]]).state.name, 'connecting', 'before the first welcome it still waits for one');
+});
+
+test('a resync takes back the bye of a worker that did not live to close', () => {
+  const { state, actions } = run([...live, [bye(500), 5_000], ['resync', 5_100], ['timer', 5_500]]);
+  assert.equal(state.name, 'live');
+  assert.deepEqual(actions, []);
+  assert.equal(connection.deadline(state), 31_100);
+});
+
 test('no session stops; signing in starts again', () => {
   const { state, actions } = run([['start', 0], ['unauthorized', 50]]);
   assert.equal(state.why, 'session');
@@ -131,7 +146,7 @@ test('every state takes every event', () => {
     run([...live, [closed(1006), 2_000]]).state,
     run([...live, [closed(4501), 2_000]]).state,
   ];
-  const events = [{ type: 'start' }, welcome, { type: 'heard' }, bye(10), closed(1006), closed(4502), { type: 'unauthorized' },
+  const events = [{ type: 'start' }, welcome, { type: 'heard' }, bye(10), { type: 'resync' }, closed(1006), closed(4502), { type: 'unauthorized' },
     { type: 'retry' }, { type: 'wake' }, { type: 'timer' }, { type: 'stop' }];
   for (const state of states) {
     for (const event of events) {

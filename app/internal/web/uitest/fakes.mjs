@@ -84,6 +84,8 @@ export class Server {
   received = []; // every post, repeats included
   mute = false; // take posts, answer nothing
   refuse = null; // a nak for the next post
+  dead = false; // there is no worker
+  half = false; // of an answer to hello only the welcome gets through
   down = false;
   session = { id: 'me', name: 'Robin' };
 
@@ -118,13 +120,15 @@ export class Server {
     const socket = {
       rooms: new Set(),
       user: this.session,
-      hellos: [],
+      heard: [], // what the present worker was told, in order
+      unread: this.dead ? [] : null, // what comes while there is no worker
+      lost: false, // the worker knows nothing of it: resync was said, no hello came
       tell: (...lines) => queueMicrotask(() => this.sockets.has(socket) && onFrame(lines.map((line) => JSON.stringify(line)).join('\n'))),
       drop: (code) => {
         this.sockets.delete(socket);
         onClose(code);
       },
-      send: (text) => this.#take(socket, JSON.parse(text)),
+      send: (text) => (socket.unread ? socket.unread.push(text) : this.#take(socket, JSON.parse(text))),
       close: () => this.sockets.delete(socket),
     };
     queueMicrotask(() => {
@@ -135,13 +139,40 @@ export class Server {
     return socket;
   };
 
+  // kill ends the worker and no connection. What it was told and has not
+  // answered is gone, and what comes now waits for the next one.
+  kill() {
+    this.dead = true;
+    for (const socket of this.sockets) {
+      socket.rooms.clear();
+      socket.unread = [];
+    }
+  }
+
+  // recover starts the next worker.
+  recover() {
+    this.dead = this.mute = false;
+    for (const socket of this.sockets) {
+      const { unread } = socket;
+      Object.assign(socket, { heard: [], unread: null, lost: true });
+      socket.tell({ t: 'resync' });
+      for (const text of unread) this.#take(socket, JSON.parse(text));
+    }
+  }
+
   #take(socket, line) {
+    socket.heard.push(line.t);
+    if (line.t === 'hello') {
+      socket.lost = false;
+      socket.rooms.clear();
+    }
+    if (socket.lost) return;
     switch (line.t) {
       case 'hello': {
         this.hello = line;
         const lines = [{ t: 'welcome', v: 1, epoch: this.epoch, user: socket.user, ping_ms: 30_000 }];
         for (const [room, seq] of Object.entries(line.rooms)) lines.push(...this.#catchUp(socket, room, seq));
-        socket.tell(...lines);
+        socket.tell(...(this.half ? lines.slice(0, 1) : lines));
         break;
       }
       case 'join':

@@ -9,7 +9,7 @@ const file = new URL('../../../../proto/chat/testdata/transcript.jsonl', import.
 const entries = readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text) => JSON.parse(text));
 const lines = (dir) => entries.filter((entry) => entry.dir === dir).map(({ line }) => (typeof line === 'string' ? JSON.parse(line) : line));
 
-const known = ['welcome', 'ev', 'live', 'reset', 'ack', 'nak', 'page', 'pres', 'err', 'bye', 'ping', 'pong'];
+const known = ['welcome', 'ev', 'live', 'reset', 'ack', 'nak', 'page', 'pres', 'err', 'bye', 'resync', 'ping', 'pong'];
 
 test('every line of the server is understood, or of a kind to be ignored', () => {
   const said = lines('s');
