@@ -167,7 +167,7 @@ func (k *Keeper) accepted(e *kept, c *Conn) {
 		k.forget(e)
 		return
 	}
-	e.conn = c
+	c.id, e.conn = e.id, c
 	if k.role != swap.Serving { // a swap came between: it moves by itself
 		c.wire.freeze(func() { k.mail.post(func() { k.moveLate(e) }) })
 	}
