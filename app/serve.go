@@ -18,6 +18,7 @@ import (
 
 	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/handover"
 	"github.com/simpletalk/simpletalk/app/internal/sqlite"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
@@ -74,6 +75,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 // does any more.
 func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
 	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log})
+	keeper := handover.New(boss.worker, hub)
 	v, rev := stamp()
 	server, err := web.New(web.Options{
 		Hub:     hub,
@@ -81,6 +83,7 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 		Auth:    auth.New(store, hub),
 		Build:   web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()},
 		Log:     log,
+		Keeper:  keeper,
 		Origins: c.origins,
 		Trusted: c.trusted,
 	})
@@ -91,6 +94,7 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 		closeListeners(listeners)
 		return err
 	}
+	keeper.Serve(server)
 
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	var others sync.WaitGroup
@@ -103,12 +107,11 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	others.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
 	bossCtx, stopBoss := context.WithCancel(context.WithoutCancel(ctx))
 	others.Go(func() {
-		if err := boss.run(bossCtx, hub, server, drainOnce); err != nil {
+		if err := boss.run(bossCtx, keeper, hub, server, drainOnce); err != nil {
 			stopServing(err)
 		}
 	})
-	for i, l := range listeners {
-		listeners[i] = boss.gated(l)
+	for _, l := range listeners {
 		log.Info("listening", "addr", l.Addr().String(), "gen", boss.generation(), "version", v)
 	}
 	err = server.Run(serveCtx, listeners...)

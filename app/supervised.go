@@ -8,32 +8,29 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"sync"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/handover"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
+	"github.com/simpletalk/simpletalk/proto/ws"
 )
 
 // boss is the supervisor, if there is one.
 type boss struct {
-	worker *proto.Worker
-	went   chan struct{} // closed when this process may accept
+	worker *proto.Worker // nil: there is none
 	asked  chan struct{} // closed when the supervisor asks for the drain
 }
 
 // join greets the supervisor that started this process.
 func join() (*boss, error) {
 	v, c := stamp()
-	b := &boss{went: make(chan struct{}), asked: make(chan struct{})}
-	var err error
-	b.worker, err = proto.Join(proto.Build{Version: v, Commit: c}, nil)
+	w, err := proto.Join(proto.Build{Version: v, Commit: c}, ws.Formats(handover.Versions()...))
 	if errors.Is(err, proto.ErrUnsupervised) {
-		close(b.went)
-		return b, nil
+		w, err = nil, nil
 	}
-	return b, wrap("join the supervisor", err)
+	return &boss{worker: w, asked: make(chan struct{})}, wrap("join the supervisor", err)
 }
 
 func (b *boss) supervised() bool { return b.worker != nil }
@@ -64,15 +61,14 @@ func (b bus) Publish(data []byte) { b.worker.Publish(data) }
 
 // run says that this worker is ready and does what the supervisor asks, until
 // it has drained or ctx ends.
-func (b *boss) run(ctx context.Context, h *chat.Hub, s *web.Server, drain func(context.Context, wire.Why, int)) error {
+func (b *boss) run(ctx context.Context, k *handover.Keeper, h *chat.Hub, s *web.Server, drain func(context.Context, wire.Why, int)) error {
 	if b.worker == nil {
 		return nil
 	}
 	if err := b.worker.Ready(); err != nil {
 		return wrap("tell the supervisor ready", err)
 	}
-	err := b.worker.Run(ctx, proto.Handler{
-		Go: func() { close(b.went) },
+	err := k.Run(ctx, proto.Handler{
 		Drain: func(ctx context.Context, d proto.Drain) {
 			close(b.asked)
 			drain(ctx, why(d.Why), d.Rate)
@@ -101,36 +97,6 @@ func why(w proto.Why) wire.Why {
 		return wire.WhyDeploy
 	}
 	return wire.WhyStop
-}
-
-// gated keeps l from accepting until the supervisor says go.
-func (b *boss) gated(l net.Listener) net.Listener {
-	return &gate{Listener: l, open: b.went, closed: make(chan struct{})}
-}
-
-// gate is a listener that accepts nothing until it is open. What waits in the
-// kernel's queue meanwhile is somebody else's.
-type gate struct {
-	net.Listener
-	open   <-chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-// Accept implements [net.Listener].
-func (g *gate) Accept() (net.Conn, error) {
-	select {
-	case <-g.open:
-		return g.Listener.Accept()
-	case <-g.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements [net.Listener].
-func (g *gate) Close() error {
-	g.once.Do(func() { close(g.closed) })
-	return g.Listener.Close()
 }
 
 // givenListeners returns the sockets that this process was started with, in

@@ -48,6 +48,9 @@ type Hub struct {
 	peers    atomic.Int64
 	incoming chan []byte
 	greet    chan struct{} // somebody new is on the bus: tell who is here
+	glance   chan struct{} // read the heads now
+	held     atomic.Bool   // nobody is told of presence, see Hold
+	wakes    atomic.Int64
 	stopped  chan struct{} // closed when Run ends
 	flushers sync.WaitGroup
 	fillers  sync.WaitGroup
@@ -55,7 +58,8 @@ type Hub struct {
 	mu      sync.Mutex
 	rooms   map[string]*room
 	names   map[string]map[string]int // folded name → user id → connections
-	stalled map[*Member]struct{}      // those that the store could not be read for
+	stalled map[*Member]struct{}      // those whose client stands still, or that the store could not be read for
+	foreign bool                      // the members that are restored are of another log
 }
 
 // NewHub returns a hub on a store. It works while [Hub.Run] does.
@@ -66,6 +70,7 @@ func NewHub(o Options) *Hub {
 		store:    o.Store,
 		incoming: make(chan []byte, 256),
 		greet:    make(chan struct{}, 1),
+		glance:   make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 		rooms:    map[string]*room{},
 		names:    map[string]map[string]int{},
@@ -206,8 +211,7 @@ func lastSeq(events []Event) int64 {
 	return slices.MaxFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) }).Seq
 }
 
-// tickEvery lets time pass: presence, rooms nobody needs, members that wait
-// for the store.
+// tickEvery lets time pass: presence, rooms nobody needs, members that wait.
 func (h *Hub) tickEvery(ctx context.Context, d time.Duration) {
 	for every := time.NewTicker(d); ; {
 		select {
@@ -226,6 +230,11 @@ func (h *Hub) tick(now time.Time) {
 			h.forget(r)
 		}
 	}
+	h.resume()
+}
+
+// resume tells the members that wait.
+func (h *Hub) resume() {
 	for _, m := range h.takeStalled() {
 		m.mark()
 	}
@@ -239,11 +248,16 @@ func (h *Hub) forget(r *room) {
 	}
 }
 
-// later marks a member again at the next tick.
-func (h *Hub) later(m *Member) {
+// later marks a member again at the next tick or [Hub.Wake]. It reports false
+// if there was a Wake since wakes: then it may be tried at once.
+func (h *Hub) later(m *Member, wakes int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.wakes.Load() != wakes {
+		return false
+	}
 	h.stalled[m] = struct{}{}
+	return true
 }
 
 func (h *Hub) takeStalled() []*Member {
@@ -270,10 +284,15 @@ func (h *Hub) pause(d time.Duration) bool {
 // Without any the hub is silent and trusts what it has committed.
 func (h *Hub) Peers(n int) {
 	if h.peers.Swap(int64(n)) < int64(n) {
-		select {
-		case h.greet <- struct{}{}:
-		default:
-		}
+		poke(h.greet)
+	}
+}
+
+// poke lets whoever reads c go once more.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -349,12 +368,14 @@ func (h *Hub) tellAllHere() {
 	}
 }
 
-// watchHeads reads the heads of rooms with members while there are peers, and
-// once after: a doorbell may be lost.
+// watchHeads reads the heads of rooms with members while there are peers, once
+// after, and after a [Hub.Wake]: a doorbell may be lost.
 func (h *Hub) watchHeads(ctx context.Context) {
 	var before int64
 	for every := time.NewTicker(headsEvery); ; {
 		select {
+		case <-h.glance:
+			h.readHeads()
 		case <-every.C:
 			now := h.peers.Load()
 			if now > 0 || before > 0 {

@@ -36,8 +36,9 @@ type Member struct {
 	rooms []string // those that are open; of the calling goroutine alone
 	state atomic.Int32
 
-	turn  sync.Mutex // held while a frame is put together and written
-	seats []*seat
+	turn  sync.Mutex // guards what follows; held while a frame is sent, never while the store is read
+	seats []seat
+	plan  int // counts who took or left a seat: a frame of before that is not sent
 	next  int // whose turn it is first, so that a loud room starves no other
 }
 
@@ -50,8 +51,24 @@ const (
 	memberClosed
 )
 
+// frame is what a member is told next, and where it is after that.
+type frame struct {
+	lines []byte
+	seats []seat
+	plan  int
+	first int
+}
+
 // frames are lent to members while they are told something.
-var frames = sync.Pool{New: func() any { return new([]byte) }}
+var frames = sync.Pool{New: func() any { return new(frame) }}
+
+// free gives the frame back.
+func (f *frame) free() {
+	clear(f.seats) // rooms may be forgotten
+	if cap(f.lines) <= 2*frameBytes {
+		frames.Put(f)
+	}
+}
 
 // Open joins several rooms at once: the ones a hello names, at the cursors of
 // a log's epoch. A client that names no epoch has its cursors believed.
@@ -80,11 +97,16 @@ func (m *Member) Join(name string, cursor int64) error {
 		m.rooms = append(m.rooms, name)
 	}
 	r, version := m.hub.enter(name, m)
-	m.turn.Lock()
-	m.seats = append(m.seats, &seat{room: r, sent: cursor, since: version})
-	m.turn.Unlock()
+	m.seat(seat{room: r, sent: cursor, since: version})
 	m.mark()
 	return nil
+}
+
+func (m *Member) seat(s seat) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	m.seats = append(m.seats, s)
+	m.plan++
 }
 
 // Leave closes a room: nothing more of it is told, and the others see the user
@@ -94,23 +116,25 @@ func (m *Member) Leave(name string) error {
 		return err
 	}
 	m.rooms = slices.DeleteFunc(m.rooms, func(s string) bool { return s == name })
-	if s := m.unseat(name); s != nil {
-		s.room.exit(m, true)
+	if r := m.unseat(name); r != nil {
+		r.exit(m, true)
 	}
 	return nil
 }
 
-// unseat takes a seat away, after what is being told of it.
-func (m *Member) unseat(name string) *seat {
+// unseat takes a seat away, after what is being sent of it, and returns its
+// room.
+func (m *Member) unseat(name string) *room {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	i := slices.IndexFunc(m.seats, func(s *seat) bool { return s.room.name == name })
+	i := slices.IndexFunc(m.seats, func(s seat) bool { return s.room.name == name })
 	if i < 0 {
 		return nil
 	}
-	s := m.seats[i]
+	r := m.seats[i].room
 	m.seats = slices.Delete(m.seats, i, i+1)
-	return s
+	m.plan++
+	return r
 }
 
 // Post says something in an open room. An error is a *[wire.Error]: it is
@@ -142,6 +166,7 @@ func (m *Member) Close() {
 	m.turn.Lock()
 	seats := m.seats
 	m.seats = nil
+	m.plan++
 	m.turn.Unlock()
 	for _, s := range seats {
 		s.room.exit(m, false)
@@ -175,13 +200,14 @@ func (m *Member) flush() {
 	defer m.hub.flushers.Done()
 	for {
 		m.state.CompareAndSwap(memberMarked, memberFlushing) // this round covers it
+		wakes := m.hub.wakes.Load()
 		d, err := m.round()
-		if err != nil && err != ErrStill {
+		if err != nil {
 			m.state.Store(memberClosed)
 			return
 		}
-		if d == dueLater {
-			m.hub.later(m)
+		if d == dueLater && !m.hub.later(m, wakes) {
+			d = dueMore
 		}
 		if d != dueMore && m.state.CompareAndSwap(memberFlushing, memberIdle) || m.state.Load() == memberClosed {
 			return
@@ -191,60 +217,68 @@ func (m *Member) flush() {
 
 // round tells one frame of what is due.
 func (m *Member) round() (due, error) {
-	b := frames.Get().(*[]byte)
-	defer func() {
-		if cap(*b) <= 2*frameBytes {
-			frames.Put(b)
+	f := frames.Get().(*frame)
+	defer f.free()
+	m.look(f)
+	left := f.gather(m.hub.store)
+	if len(f.lines) == 0 {
+		return m.keep(f, left), nil
+	}
+	return m.send(f, left)
+}
+
+// look begins a frame where the member is.
+func (m *Member) look(f *frame) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	f.lines, f.seats = f.lines[:0], append(f.seats[:0], m.seats...)
+	f.plan, f.first = m.plan, m.next
+	m.next++
+}
+
+// gather appends what is due in each room, beginning with another one each
+// time.
+func (f *frame) gather(store Store) due {
+	var left due
+	for i := range f.seats {
+		if len(f.lines) >= frameBytes {
+			return dueMore
 		}
-	}()
+		var d due
+		f.lines, d = f.seats[(f.first+i)%len(f.seats)].append(f.lines, store)
+		left = max(left, d)
+	}
+	return left
+}
+
+// keep moves the member on without a word: what is due elsewhere is the same.
+func (m *Member) keep(f *frame, left due) due {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.plan != f.plan {
+		return dueMore
+	}
+	copy(m.seats, f.seats)
+	return left
+}
+
+// send sends the frame, and moves the member on if that was done. A client that
+// stands still has been told nothing.
+func (m *Member) send(f *frame, left due) (due, error) {
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	if m.state.Load() == memberClosed {
 		return dueNothing, nil
 	}
-	var room [4]seat // on the stack for nearly everybody
-	before := m.cursors(room[:0])
-	var left due
-	*b, left = m.gather((*b)[:0])
-	if len(*b) == 0 {
-		return left, nil
+	if m.plan != f.plan {
+		return dueMore, nil
 	}
-	err := m.out.Send(*b)
-	if err == ErrStill { // as if nothing had been gathered
-		m.rewind(before)
-		return dueLater, err
+	err := m.out.Send(f.lines)
+	if errors.Is(err, ErrStill) {
+		return dueLater, nil
+	}
+	if err == nil {
+		copy(m.seats, f.seats)
 	}
 	return left, err
-}
-
-// cursors appends where the member is in each of its rooms. turn is held.
-func (m *Member) cursors(all []seat) []seat {
-	for _, s := range m.seats {
-		all = append(all, *s)
-	}
-	return all
-}
-
-// rewind sets the member back to where it was. turn is held.
-func (m *Member) rewind(before []seat) {
-	for i := range before {
-		*m.seats[i] = before[i]
-	}
-}
-
-// gather appends what is due in each room, beginning with another one each
-// time.
-func (m *Member) gather(b []byte) ([]byte, due) {
-	var left due
-	for i := range m.seats {
-		if len(b) >= frameBytes {
-			left = dueMore
-			break
-		}
-		var d due
-		b, d = m.seats[(m.next+i)%len(m.seats)].append(b, m.hub.store)
-		left = max(left, d)
-	}
-	m.next++
-	return b, left
 }

@@ -27,6 +27,7 @@ type room struct {
 	att      *attendance
 	entered  bool      // somebody entered since the last roster
 	rostered time.Time // when the last roster was made
+	base     int64     // the roster version that another process told of; later ones are our own
 	retired  bool      // forgotten by the hub: whoever comes takes a fresh one
 }
 
@@ -197,6 +198,9 @@ func (r *room) filled(events []Event) bool {
 func (r *room) tick(now time.Time) (retired bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.hub.held.Load() {
+		return false
+	}
 	r.announce(now)
 	r.retired = len(r.members) == 0 && len(r.att.guests) == 0 && r.filler == fillerIdle
 	return r.retired
@@ -206,7 +210,7 @@ func (r *room) tick(now time.Time) (retired bool) {
 // in the hub's rhythm: the first change at once, the others gathered. mu is
 // held.
 func (r *room) announce(now time.Time) {
-	if now.Sub(r.rostered) < r.hub.o.PresenceEvery {
+	if now.Sub(r.rostered) < r.hub.o.PresenceEvery || r.hub.held.Load() {
 		return
 	}
 	join, left := r.att.settle(now)

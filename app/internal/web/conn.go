@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,32 +32,49 @@ const (
 )
 
 // conn is one WebSocket: it reads the client's lines and answers them. All
-// fields below the line belong to the goroutine in serve.
+// fields below the line belong to the goroutine in serve; while the connection
+// stands still that waits, and whoever moves it has them.
 type conn struct {
 	server  *Server
 	ws      *ws.Conn
 	session [32]byte // the hash of its token
 	user    chat.User
-	began   time.Time
-	pinged  time.Time // of the sweeper alone
+	adopted *meta        // as another process told it, until it is ours; of whoever moves it
+	began   atomic.Int64 // the wait for hello, by the server's clock
+	pinged  atomic.Int64 // by the server's clock, 0: never
 	greeted atomic.Bool
+	ours    atomic.Bool // not another process's any more
 
 	// ---
-	member   *chat.Member // nil before hello
-	bucket   *rate.Limiter
+	member  *chat.Member  // nil before hello
+	resync  *sync.Once    // sends one; nil: there was none and will be none
+	bucket  *rate.Limiter // nil: full
+	turn    *turn         // nil while idle
+	changed bool          // what the keeper knows is old
+}
+
+// turn is what a connection needs while it handles a message.
+type turn struct {
 	postings []posting
 	replies  []byte
 }
 
-func newConn(s *Server, socket *ws.Conn, session chat.Session) *conn {
-	return &conn{
-		server:  s,
-		ws:      socket,
-		session: session.TokenHash,
-		user:    session.User,
-		began:   time.Now(),
-		bucket:  rate.NewLimiter(bucketRate, bucketBurst),
+// turns are lent to connections.
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
+// free gives the turn back.
+func (t *turn) free() {
+	clear(t.postings[:cap(t.postings)])
+	t.postings, t.replies = t.postings[:0], t.replies[:0]
+	if cap(t.replies) <= 2*replyBytes {
+		turns.Put(t)
 	}
+}
+
+func newConn(s *Server, socket *ws.Conn, session chat.Session) *conn {
+	c := &conn{server: s, ws: socket, session: session.TokenHash, user: session.User}
+	c.began.Store(int64(s.now()))
+	return c
 }
 
 // serve runs the conversation to its end.
@@ -64,9 +82,11 @@ func (c *conn) serve() {
 	defer c.server.remove(c)
 	err := c.ws.Serve(c.frame)
 	if c.member != nil {
-		c.member.Close()
+		c.member.Close() // of one that has moved nobody is told: the hub is held
 	}
-	c.server.o.Log.Debug("connection ended", "user", c.user.ID, "err", err)
+	if err != ws.ErrMoved {
+		c.server.o.Log.Debug("connection ended", "user", c.user.ID, "err", err)
+	}
 }
 
 // frame handles one message: every line in order, the answers in one frame.
@@ -76,17 +96,26 @@ func (c *conn) frame(t ws.Type, data []byte) {
 		c.ws.Close(wire.CloseBadFrame, "binary frames are not spoken here")
 		return
 	}
+	c.turn = turns.Get().(*turn)
+	if c.resync != nil {
+		c.askAgain() // before anything else is said
+	}
 	for _, line := range wire.Lines(data) {
 		c.line(line)
 	}
 	c.settle()
+	c.note()
 	c.flush()
-	c.replies = nil // an idle connection holds no buffer
+	c.turn.free()
+	c.turn = nil
 }
 
 // line handles one line. Posts that follow on each other share a commit.
 func (c *conn) line(line []byte) {
 	m, err := wire.ParseClient(line)
+	if c.ignores(m) {
+		return
+	}
 	if p, ok := m.(*wire.Post); ok && c.member != nil {
 		c.post(p, err)
 		return
@@ -98,7 +127,7 @@ func (c *conn) line(line []byte) {
 	if err != nil {
 		c.complain(err)
 	}
-	if len(c.replies) > replyBytes {
+	if len(c.turn.replies) > replyBytes {
 		c.flush()
 	}
 }
@@ -108,16 +137,18 @@ func (c *conn) message(m any) error {
 	if hello, ok := m.(*wire.Hello); ok {
 		return c.hello(hello)
 	}
-	if c.member == nil {
+	if c.member == nil && c.resync == nil {
 		return &wire.Error{Code: wire.CodeOrder, Msg: "the first line must be hello"}
 	}
 	switch m := m.(type) {
 	case *wire.Join:
-		if err := c.spend(); err != nil {
+		if err := c.pay(); err != nil {
 			return err
 		}
+		c.changed = true
 		return c.member.Join(m.Room, m.Seq)
 	case *wire.Leave:
+		c.changed = true
 		return c.member.Leave(m.Room)
 	case *wire.Get:
 		return c.get(m)
@@ -127,25 +158,56 @@ func (c *conn) message(m any) error {
 	return nil
 }
 
+// ignores reports whether a line was said to a process that has died: the
+// client repeats it after its hello (invariant 6 of the wire).
+func (c *conn) ignores(m any) bool {
+	if c.resync == nil || c.member != nil {
+		return false
+	}
+	switch m.(type) {
+	case *wire.Hello, *wire.Ping:
+		return false
+	}
+	return true
+}
+
+// askAgain sends the resync, if that was not done yet.
+func (c *conn) askAgain() {
+	c.resync.Do(func() { c.outcome(c.ws.Write(resyncLine)) })
+}
+
+// note tells the keeper what has changed.
+func (c *conn) note() {
+	if c.changed {
+		c.changed = false
+		c.server.o.Keeper.Note(c.ws, c.meta().encode())
+	}
+}
+
 // hello makes the connection a member. The welcome is written first: from Open
-// on events follow.
+// on events follow. Who was asked for a hello may say another one, and starts
+// anew.
 func (c *conn) hello(h *wire.Hello) error {
 	if h.V != wire.Version {
 		c.ws.Close(wire.CloseVersion, "this server speaks version 1: reload the page")
 		return nil
 	}
-	if c.member != nil {
+	if c.member != nil && c.resync == nil {
 		return &wire.Error{Code: wire.CodeOrder, Msg: "hello was said already"}
 	}
 	hub := c.server.o.Hub
+	m := hub.Connect(c.user, c) // before the client can know: its name is taken from here on
+	if c.member != nil {
+		c.member.Close() // and says no more
+	}
+	c.member, c.changed = m, true
 	c.greeted.Store(true)
 	c.reply(&wire.Welcome{
 		T: wire.KindWelcome, V: wire.Version, Epoch: hub.Epoch(),
 		User: c.user.Wire(), PingMS: c.server.o.PingEvery.Milliseconds(),
 	})
-	c.member = hub.Connect(c.user, c) // before the client can know: its name is taken from here on
 	c.flush()
-	return c.member.Open(h.Epoch, h.Rooms)
+	return m.Open(h.Epoch, h.Rooms)
 }
 
 // posting is a post whose commit the client waits for.
@@ -167,7 +229,7 @@ func (c *conn) post(p *wire.Post, err error) {
 		}
 		var pending *chat.Pending
 		if pending, err = c.member.Post(p.Room, p.Nonce, p.Text); err == nil {
-			c.postings = append(c.postings, posting{p.Room, p.Nonce, pending})
+			c.turn.postings = append(c.turn.postings, posting{p.Room, p.Nonce, pending})
 			return
 		}
 	}
@@ -177,6 +239,9 @@ func (c *conn) post(p *wire.Post, err error) {
 // delay takes one from the bucket; when it is empty, it says when it will not
 // be.
 func (c *conn) delay() time.Duration {
+	if c.bucket == nil {
+		c.bucket = rate.NewLimiter(bucketRate, bucketBurst)
+	}
 	r := c.bucket.Reserve()
 	d := r.Delay()
 	if d > 0 {
@@ -185,9 +250,25 @@ func (c *conn) delay() time.Duration {
 	return d
 }
 
+// spent is how much is missing in the bucket.
+func (c *conn) spent() int {
+	if c.bucket == nil {
+		return 0
+	}
+	return bucketBurst - int(max(c.bucket.Tokens(), 0))
+}
+
+// spend makes a full bucket one in which n are missing.
+func (c *conn) spend(n int) {
+	if n > 0 {
+		c.bucket = rate.NewLimiter(bucketRate, bucketBurst)
+		c.bucket.AllowN(time.Now(), min(n, bucketBurst))
+	}
+}
+
 // settle waits for the posts that are under way and answers them.
 func (c *conn) settle() {
-	for _, p := range c.postings {
+	for _, p := range c.turn.postings {
 		done, err := p.pending.Wait()
 		if err != nil {
 			c.postFailed(p, err)
@@ -195,7 +276,7 @@ func (c *conn) settle() {
 		}
 		c.reply(&wire.Ack{T: wire.KindAck, Room: p.room, Nonce: p.nonce, Seq: done.Event.Seq, TS: done.Event.At.UnixMilli()})
 	}
-	c.postings = nil
+	c.turn.postings = c.turn.postings[:0]
 }
 
 // postFailed answers a post that the store did not take.
@@ -224,7 +305,7 @@ func (c *conn) get(g *wire.Get) error {
 	if err := c.member.MayRead(g.Room); err != nil {
 		return err
 	}
-	if err := c.spend(); err != nil {
+	if err := c.pay(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), historyLimit)
@@ -238,15 +319,15 @@ func (c *conn) get(g *wire.Get) error {
 	return nil
 }
 
-// spend takes from the bucket what a request of the store costs.
-func (c *conn) spend() error {
+// pay takes from the bucket what a request of the store costs.
+func (c *conn) pay() error {
 	if c.delay() == 0 {
 		return nil
 	}
 	return &wire.Error{Code: wire.CodeRate, Msg: "too fast: wait a moment"}
 }
 
-func (c *conn) reply(m any) { c.replies = wire.AppendLine(c.replies, m) }
+func (c *conn) reply(m any) { c.turn.replies = wire.AppendLine(c.turn.replies, m) }
 
 func (c *conn) complain(err error) {
 	e := asWire(err)
@@ -261,28 +342,67 @@ func asWire(err error) *wire.Error {
 
 // flush writes the replies.
 func (c *conn) flush() {
-	if len(c.replies) > 0 {
-		c.Send(c.replies)
-		c.replies = c.replies[:0]
+	if len(c.turn.replies) > 0 {
+		c.outcome(c.ws.Write(c.turn.replies))
+		c.turn.replies = c.turn.replies[:0]
 	}
 }
 
-// Send implements [chat.Outlet].
-func (c *conn) Send(lines []byte) error {
-	err := c.ws.Write(lines)
-	if err == ws.ErrSlow {
+// Send implements [chat.Outlet]. It is for what is said unasked.
+func (c *conn) Send(lines []byte) error { return c.outcome(c.ws.TryWrite(lines)) }
+
+// outcome closes the connection if a write took too long.
+func (c *conn) outcome(err error) error {
+	switch err {
+	case ws.ErrStill:
+		return chat.ErrStill
+	case ws.ErrSlow:
 		c.server.o.Log.Debug("client does not read", "user", c.user.ID)
 		c.ws.Close(wire.CloseSlow, "the client did not read")
 	}
 	return err
 }
 
-// goodbye tells the client why it is closed, and when to come back.
+// goodbye tells the client why it is closed, and when to come back. A
+// connection that stands still is waited for: it may move away. One that is
+// another process's is only dropped.
 func (c *conn) goodbye(why wire.Why, after time.Duration) {
-	code := wire.CloseGoingAway
-	if why == wire.WhyDeploy {
-		code = wire.CloseRestart
+	if !c.ours.Load() {
+		c.ws.CloseNow()
+		return
 	}
-	c.Send(wire.AppendLine(nil, &wire.Bye{T: wire.KindBye, Why: why, AfterMS: after.Milliseconds()}))
-	c.ws.Close(code, string(why))
+	bye := wire.AppendLine(nil, &wire.Bye{T: wire.KindBye, Why: why, AfterMS: after.Milliseconds()})
+	for {
+		switch c.Send(bye) {
+		case chat.ErrStill:
+			if !c.server.pause(drainPoll) {
+				return
+			}
+			continue
+		case ws.ErrMoved:
+			return
+		}
+		code := wire.CloseGoingAway
+		if why == wire.WhyDeploy {
+			code = wire.CloseRestart
+		}
+		c.ws.Close(code, string(why))
+		return
+	}
+}
+
+// dismiss closes a connection that did not do what it should, unless it stands
+// still: then the client was not read.
+func (c *conn) dismiss(code int, reason string) {
+	if c.Send(pingLine) != chat.ErrStill {
+		c.ws.Close(code, reason)
+	}
+}
+
+// ping asks for a sign of life.
+func (c *conn) ping() {
+	before := c.pinged.Swap(int64(c.server.now()))
+	if c.Send(pingLine) == chat.ErrStill {
+		c.pinged.Store(before)
+	}
 }

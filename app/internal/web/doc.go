@@ -20,5 +20,13 @@
 // [Server.Run] returns when everything it started has ended. [Server.Drain]
 // stops accepting by closing this process's listeners, which refuses nobody as
 // long as another process holds the same sockets, says goodbye to each
-// WebSocket at a pace, and lets requests end.
+// WebSocket at a pace, and lets requests end. A WebSocket that stands still is
+// not told: it moves, and is left to whoever goes on with it.
+//
+// # Moving
+//
+// With a [Keeper] that moves connections each WebSocket has a meta, which
+// outlives a kill -9, and a [ConnState] that is taken while it stands still.
+// Nothing is said unasked to a connection that stands still, and its client is
+// not blamed for the pause; what passes of its time-outs is counted on.
 package web

@@ -32,7 +32,7 @@ const (
 // are closed.
 func (s *Server) Drain(ctx context.Context, why wire.Why, rate int) {
 	defer close(s.drained)
-	s.stopAccepting(ctx)
+	s.stopAccepting(ctx, why)
 	conns := s.snapshot(nil)
 	s.o.Log.Info("draining", "why", why, "conns", len(conns))
 	var goodbyes sync.WaitGroup
@@ -48,9 +48,10 @@ func (s *Server) Drain(ctx context.Context, why wire.Why, rate int) {
 
 // stopAccepting closes the listeners and waits until every connection that was
 // taken from them is known: one in between would be cut by an early end.
-func (s *Server) stopAccepting(ctx context.Context) {
+func (s *Server) stopAccepting(ctx context.Context, why wire.Why) {
 	s.mu.Lock()
 	s.phase = max(s.phase, phaseDraining)
+	s.replaced = why == wire.WhyDeploy
 	listeners := s.listeners
 	s.mu.Unlock()
 	closeListeners(listeners)

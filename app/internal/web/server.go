@@ -16,6 +16,7 @@ import (
 	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
+	"github.com/simpletalk/simpletalk/proto/ws"
 )
 
 // Limits of the HTTP server.
@@ -48,6 +49,8 @@ type Options struct {
 	Build Build
 	Log   *slog.Logger // nil: nothing is logged
 
+	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
+
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
 	Trusted []netip.Prefix // proxies whose X-Forwarded-Proto is believed; nil: loopback
 
@@ -60,6 +63,9 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Keeper == nil {
+		o.Keeper = alone{}
+	}
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
@@ -91,13 +97,16 @@ type Server struct {
 	page     *page
 	http     *http.Server
 	origins  origins
+	born     time.Time
 	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
 	drained  chan struct{} // closed when Drain is over
+	over     chan struct{} // closed when phaseOver begins
 
 	mu        sync.Mutex
 	phase     phase
+	replaced  bool // draining because another process serves
 	listeners []net.Listener
-	conns     map[*conn]struct{}
+	conns     map[*ws.Conn]*conn
 	plain     map[net.Conn]http.ConnState // connections that are no WebSockets
 	serving   sync.WaitGroup              // whoever Run waits for; Add only under mu, before phaseOver
 }
@@ -126,9 +135,11 @@ func New(o Options) (*Server, error) {
 		o:        o,
 		page:     page,
 		origins:  allowed,
+		born:     time.Now(),
 		accepted: make(chan struct{}),
 		drained:  make(chan struct{}),
-		conns:    map[*conn]struct{}{},
+		over:     make(chan struct{}),
+		conns:    map[*ws.Conn]*conn{},
 		plain:    map[net.Conn]http.ConnState{},
 	}
 	handler, err := s.routes()
@@ -154,7 +165,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var accepting, loops sync.WaitGroup
-	s.open(listeners)
+	listeners = s.open(listeners)
 	for _, l := range listeners {
 		accepting.Go(func() {
 			if err := s.http.Serve(l); s.isUnexpected(err) {
@@ -183,15 +194,20 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	return err
 }
 
-// open hands the listeners to stopAccepting, or closes them if it was before us.
-func (s *Server) open(listeners []net.Listener) {
+// open hands the listeners to stopAccepting, behind the keeper's gates, or
+// closes them if it was before us.
+func (s *Server) open(listeners []net.Listener) (gated []net.Listener) {
+	for _, l := range listeners {
+		gated = append(gated, s.o.Keeper.Gate(l))
+	}
 	s.mu.Lock()
-	s.listeners = listeners
+	s.listeners = gated
 	phase := s.phase
 	s.mu.Unlock()
 	if phase != phaseServing {
-		closeListeners(listeners)
+		closeListeners(gated)
 	}
+	return gated
 }
 
 // closeListeners closes this process's descriptors only: the sockets are not shut
@@ -209,16 +225,36 @@ func (s *Server) isUnexpected(err error) bool {
 	return s.phase == phaseServing && !errors.Is(err, http.ErrServerClosed)
 }
 
-// closeAll ends what is left, without a word.
+// closeAll ends what is left, without a word. What stands still is left to
+// whoever keeps it.
 func (s *Server) closeAll() {
 	s.mu.Lock()
-	s.phase = phaseOver
+	if s.phase != phaseOver {
+		s.phase = phaseOver
+		close(s.over)
+	}
 	s.mu.Unlock()
 	s.http.Close()
 	for _, c := range s.snapshot(nil) {
 		c.ws.CloseNow()
+		c.ws.Release() // which does nothing unless it stands still
 	}
 }
+
+// pause waits, and reports false when everything is closed first.
+func (s *Server) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.over:
+		return false
+	}
+}
+
+// now is the time by this server's clock.
+func (s *Server) now() time.Duration { return time.Since(s.born) }
 
 // connState follows the connections that are no WebSockets (yet).
 func (s *Server) connState(c net.Conn, state http.ConnState) {
@@ -237,12 +273,18 @@ func (s *Server) mayOpen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.phase != phaseServing:
+	case !s.mayAdd():
 		return &apiError{kind: kindDraining, msg: "this server is being replaced, connect again"}
 	case len(s.conns) >= s.o.MaxConns:
 		return &apiError{kind: kindFull, msg: "too many connections, try again in a few seconds"}
 	}
 	return nil
+}
+
+// mayAdd reports whether there can be new connections. On a server that has
+// been replaced they can if they move on. mu is held.
+func (s *Server) mayAdd() bool {
+	return s.phase == phaseServing || s.phase == phaseDraining && s.replaced && s.o.Keeper.Moves()
 }
 
 // hold makes Run wait until serving.Done, unless it is over already.
@@ -261,10 +303,10 @@ func (s *Server) hold() bool {
 func (s *Server) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != phaseServing {
+	if !s.mayAdd() {
 		return false
 	}
-	s.conns[c] = struct{}{}
+	s.conns[c.ws] = c
 	s.serving.Add(1)
 	return true
 }
@@ -272,7 +314,7 @@ func (s *Server) add(c *conn) bool {
 func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
+	delete(s.conns, c.ws)
 	s.serving.Done()
 }
 
@@ -280,17 +322,24 @@ func (s *Server) remove(c *conn) {
 func (s *Server) snapshot(list []*conn) []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for _, c := range s.conns {
 		list = append(list, c)
 	}
 	return list
 }
 
-// Conns returns the number of WebSockets.
+// Conns returns the number of WebSockets, without those that are still another
+// process's.
 func (s *Server) Conns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns)
+	n := 0
+	for _, c := range s.conns {
+		if c.ours.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Server) isDraining() bool {

@@ -22,10 +22,10 @@ func (s *Server) sweep(ctx context.Context) {
 	var list []*conn
 	for {
 		select {
-		case now := <-every.C:
+		case <-every.C:
 			list = s.snapshot(list[:0])
 			for _, c := range list {
-				s.look(c, now, gap)
+				s.look(c, s.now(), gap)
 			}
 			clear(list)
 		case <-ctx.Done():
@@ -34,18 +34,22 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// look decides what a connection needs; what may block is done aside.
-func (s *Server) look(c *conn, now time.Time, gap time.Duration) {
+// look decides what a connection needs; what may block is done aside. One that
+// is still another process's is left alone.
+func (s *Server) look(c *conn, now, gap time.Duration) {
+	if !c.ours.Load() {
+		return
+	}
 	peer, we := c.ws.Silent()
 	ping := s.o.PingEvery - gap // at the next look it would be too late
+	pinged := time.Duration(c.pinged.Load())
 	switch {
-	case !c.greeted.Load() && now.Sub(c.began) >= s.o.HelloTimeout:
-		s.aside(func() { c.ws.Close(wire.CloseHelloMissed, "no hello in time") })
+	case !c.greeted.Load() && now-time.Duration(c.began.Load()) >= s.o.HelloTimeout:
+		s.aside(func() { c.dismiss(wire.CloseHelloMissed, "no hello in time") })
 	case peer >= s.o.SilenceLimit:
-		s.aside(func() { c.ws.Close(wire.CloseSilent, "the client did not answer") })
-	case c.greeted.Load() && max(peer, we) >= ping && now.Sub(c.pinged) >= ping:
-		c.pinged = now
-		s.aside(func() { c.Send(pingLine) })
+		s.aside(func() { c.dismiss(wire.CloseSilent, "the client did not answer") })
+	case c.greeted.Load() && max(peer, we) >= ping && (pinged == 0 || now-pinged >= ping):
+		s.aside(c.ping)
 	}
 }
 

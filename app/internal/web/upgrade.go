@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	wire "github.com/simpletalk/simpletalk/proto/chat"
-	"github.com/simpletalk/simpletalk/proto/ws"
 )
 
 // upgrade makes a request a conversation, and leaves it to a goroutine of its
@@ -25,15 +24,22 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	socket, err := ws.Accept(w, r, ws.Options{ReadLimit: wire.MaxFrame, WriteTimeout: s.o.WriteTimeout})
+	m := meta{ID: session.User.ID, Name: session.User.Name, Session: session.TokenHash[:]}
+	o := SocketOptions()
+	o.WriteTimeout = s.o.WriteTimeout
+	socket, err := s.o.Keeper.Accept(w, r, o, m.encode())
 	if err != nil {
 		s.o.Log.Debug("not upgraded", "err", err)
 		return
 	}
 	c := newConn(s, socket, session)
+	c.ours.Store(true)
 	if !s.add(c) {
 		socket.CloseNow() // the drain began a moment ago: to the client a lost connection
 		return
 	}
-	go c.serve() // remove, at its end, counts it out of s.serving
+	go c.serve()        // remove, at its end, counts it out of s.serving
+	if s.isDraining() { // it came over an old HTTP connection, and moves on at once
+		s.aside(func() { c.goodbye(wire.WhyDeploy, comeBack(wire.WhyDeploy, 0)) })
+	}
 }
