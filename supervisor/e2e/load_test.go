@@ -105,11 +105,11 @@ func TestLoadFindsNothingWrongWithAQuietSite(t *testing.T) {
 	}
 }
 
-// With a drain everybody is disconnected at each deploy, which the tool must
-// not overlook; beside that nothing may go wrong.
+// Without handover everybody is disconnected at each deploy, which the tool
+// must not overlook; beside that nothing may go wrong.
 func TestLoadSeesADrainAndNothingElse(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
-	s := open(t, builds[0])
+	s := open(t, builds[0], "--handover=false")
 	_, wait := s.load(builds[0], append(run300, "--for", "10s")...)
 	s.eventually("everybody is connected", func() bool {
 		st, err := s.status()
