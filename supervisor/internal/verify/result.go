@@ -22,8 +22,8 @@ type Act struct {
 }
 
 // Wrong names the promises that were broken, "" if none was. A plain request
-// inside a worker that is killed dies with it, so the kill is not judged by
-// those.
+// inside a worker that is killed dies with it, and a message half read or
+// written breaks its connection, so the kill is not judged by those.
 func (r Result) Wrong() string {
 	var wrong []string
 	if d := r.Reload.Deploy; d.Verdict != control.Accepted {
@@ -37,6 +37,7 @@ func (r Result) Wrong() string {
 		{r.Reload.Load.Duplicated + r.Kill.Load.Duplicated, "messages doubled"},
 		{r.Reload.Load.Reordered + r.Kill.Load.Reordered, "messages out of order"},
 		{r.Reload.Load.HTTPFailed, "HTTP requests failed on the reload"},
+		{int64(r.Reload.Load.Disconnects + r.Kill.Load.Disconnects), "clients disconnected"},
 	} {
 		if promise.n > 0 {
 			wrong = append(wrong, fmt.Sprintf("%d %s", promise.n, promise.what))
@@ -63,7 +64,8 @@ func (r Result) Print(w io.Writer) error {
 	row("  out of order", count(func(l Load) int64 { return l.Reordered }))
 	row("HTTP requests answered", count(func(l Load) int64 { return l.HTTPOK }))
 	row("  failed", count(func(l Load) int64 { return l.HTTPFailed }))
-	row("disconnects, all resumed", count(func(l Load) int64 { return int64(l.Disconnects + l.Broken) }))
+	row("clients disconnected", count(func(l Load) int64 { return int64(l.Disconnects) }))
+	row("  in mid-message, resumed", count(func(l Load) int64 { return int64(l.Broken) }))
 	row("delivery p50, p99", func(a Act) string {
 		return fmt.Sprintf("%.1f, %.1f ms", a.Load.LatencyMS.P50, a.Load.LatencyMS.P99)
 	})

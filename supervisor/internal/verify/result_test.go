@@ -16,6 +16,7 @@ func kept() Result {
 	r := Result{Kill: Act{Took: 46 * time.Millisecond}}
 	r.Reload.Deploy.Verdict = control.Accepted
 	r.Kill.Load.HTTPFailed = 1 // inside the killed worker
+	r.Kill.Load.Broken = 1
 	return r
 }
 
@@ -27,6 +28,7 @@ func TestEveryBrokenPromiseIsNamed(t *testing.T) {
 		"1 messages lost":                      func(r *Result) { r.Kill.Load.Lost = 1 },
 		"3 messages doubled":                   func(r *Result) { r.Reload.Load.Duplicated, r.Kill.Load.Duplicated = 1, 2 },
 		"3 messages out of order":              func(r *Result) { r.Reload.Load.Reordered = 3 },
+		"2 clients disconnected":               func(r *Result) { r.Reload.Load.Disconnects, r.Kill.Load.Disconnects = 1, 1 },
 		"4 HTTP requests failed on the reload": func(r *Result) { r.Reload.Load.HTTPFailed = 4 },
 		"the reload was rejected: no disk": func(r *Result) {
 			r.Reload.Deploy = control.Deploy{Verdict: control.Rejected, Reason: "no disk"}
