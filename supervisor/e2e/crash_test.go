@@ -28,7 +28,9 @@ func TestACrashLoopEndsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := st.Programs[0].Instances[0]
-	if i.Restarts != 4 || i.LastExit != "killed by SIGKILL" || i.State != "running" {
+	// A worker that answers may be dead before its supervisor has heard that it
+	// took over: then the reason says so.
+	if i.Restarts != 4 || !strings.HasPrefix(i.LastExit, "killed by SIGKILL") || i.State != "running" {
 		t.Errorf("status %+v, want 4 restarts after SIGKILL", i)
 	}
 }

@@ -46,7 +46,7 @@ func TestVerifyShowsThePromisesKept(t *testing.T) {
 	if err := c.Run(); err != nil {
 		t.Errorf("verify: %v: %s", err, out.last(20))
 	}
-	for _, want := range []string{"reload: the next worker served after", "kill -9: the next worker served after", "disconnects, all resumed", "every promise kept"} {
+	for _, want := range []string{"reload: the next worker served after", "kill -9: the next worker served after", "clients disconnected", "every promise kept"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
