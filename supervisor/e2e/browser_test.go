@@ -8,9 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -52,6 +54,68 @@ func TestTwoBrowsersTalkThroughADeploy(t *testing.T) {
 	ada.screenshot("browser.png")
 }
 
+// sockets counts what DevTools tells of a tab's WebSockets.
+type sockets struct {
+	mu              sync.Mutex
+	created, closed int
+}
+
+func (s *sockets) listen(event any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch event.(type) {
+	case *network.EventWebSocketCreated:
+		s.created++
+	case *network.EventWebSocketClosed:
+		s.closed++
+	}
+}
+
+func (s *sockets) counts() (created, closed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.created, s.closed
+}
+
+// A real browser stays on the one WebSocket that it opened, over deploys and
+// kills, and its banner never shows.
+func TestABrowserStaysOnOneWebSocket(t *testing.T) {
+	chromium := findBrowser(t)
+	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
+	s := open(t, builds[0])
+	var seen sockets
+	ada := openTab(t, chromium, s, "Ada", seen.listen)
+	var said []string
+	say := func(text string) {
+		ada.say(text)
+		said = append(said, text)
+		ada.waitFor(text)
+	}
+	say("hello")
+	for i := range 7 {
+		before := s.mustHealth()
+		if i%3 == 2 {
+			kill(before.PID)
+		} else {
+			s.install(builds[(i+1)%2])
+			if d := s.hangup(); d.Verdict != "accepted" {
+				t.Fatalf("the deploy was %s: %s", d.Verdict, d.Reason)
+			}
+		}
+		say(fmt.Sprintf("still here after %d", i+1))
+		s.eventually("the next worker serves", func() bool {
+			h, err := s.health()
+			return err == nil && h.Gen > before.Gen
+		})
+	}
+	if created, closed := seen.counts(); created != 1 || closed != 0 {
+		t.Errorf("DevTools saw %d WebSockets opened and %d closed, want 1 and none", created, closed)
+	}
+	if got := ada.messages(); !slices.Equal(got, said) {
+		t.Errorf("the page shows %q, want %q", got, said)
+	}
+}
+
 // findBrowser returns a Chromium, or ends the test.
 func findBrowser(t *testing.T) string {
 	t.Helper()
@@ -74,8 +138,9 @@ type tab struct {
 // tabPatience bounds everything a test does with one tab.
 const tabPatience = 2 * time.Minute
 
-// openTab starts a browser, opens the chat and picks a name.
-func openTab(t *testing.T, chromium string, s *site, name string) *tab {
+// openTab starts a browser, opens the chat and picks a name. listen gets every
+// event of DevTools.
+func openTab(t *testing.T, chromium string, s *site, name string, listen ...func(any)) *tab {
 	t.Helper()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1100, 760),
@@ -83,7 +148,11 @@ func openTab(t *testing.T, chromium string, s *site, name string) *tab {
 		chromedp.WSURLReadTimeout(tabPatience))
 	bounded, cancel := context.WithTimeout(context.Background(), tabPatience)
 	allocator, endProcess := chromedp.NewExecAllocator(bounded, options...)
-	ctx, endTab := chromedp.NewContext(allocator)
+	var listeners []chromedp.ContextOption
+	for _, l := range listen {
+		listeners = append(listeners, chromedp.WithListener(l))
+	}
+	ctx, endTab := chromedp.NewContext(allocator, listeners...)
 	t.Cleanup(func() {
 		chromedp.Cancel(ctx) // waits for the process
 		endTab()

@@ -12,6 +12,7 @@ type trial struct {
 	clients, chatters, rooms, rate int
 	reloads, kills                 int
 	plain                          bool
+	nginx                          bool // between the clients and the site
 }
 
 // The promise of the whole: people who talk notice neither deploys nor kills.
@@ -20,6 +21,7 @@ func TestNobodyNoticesDeploysAndKills(t *testing.T) {
 	for name, r := range map[string]trial{
 		"plain":   {clients: 1000, chatters: 50, rooms: 10, rate: 200, reloads: 4, kills: 2, plain: true},
 		"trouble": {clients: 1000, chatters: 50, rooms: 10, rate: 200, reloads: 4, kills: 2},
+		"nginx":   {clients: 300, chatters: 30, rooms: 5, rate: 100, reloads: 3, kills: 1, nginx: true},
 	} {
 		if os.Getenv("SOAK") != "" {
 			r.clients, r.rooms, r.reloads, r.kills = 5000, 50, 20, 5
@@ -38,6 +40,9 @@ func (r trial) run(t *testing.T) {
 	}
 	if r.plain {
 		args = append(args, "--plain")
+	}
+	if r.nginx {
+		args = append(args, "--url", "http://"+startNginx(t, s))
 	}
 	_, wait := s.load(builds[0], args...)
 	s.eventually("everybody is connected", func() bool {

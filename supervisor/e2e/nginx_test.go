@@ -18,7 +18,7 @@ daemon off;
 worker_processes 1;
 pid %[1]s/nginx.pid;
 error_log %[1]s/error.log;
-events { worker_connections 1024; }
+events { worker_connections 8192; }
 http {
 	access_log off;
 	client_body_temp_path %[1]s/body;
@@ -26,6 +26,7 @@ http {
 	fastcgi_temp_path %[1]s/fastcgi;
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
+	map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
 	upstream chat {
 		server %[3]s;
 		keepalive 16;
@@ -36,7 +37,9 @@ http {
 		location / {
 			proxy_pass http://chat;
 			proxy_http_version 1.1;
-			proxy_set_header Connection "";
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection $connection_upgrade;
+			proxy_read_timeout 2m;
 			proxy_set_header Host $http_host;
 			proxy_next_upstream off;
 		}
