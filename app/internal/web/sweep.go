@@ -20,12 +20,16 @@ func (s *Server) sweep(ctx context.Context) {
 	every := time.NewTicker(gap)
 	defer every.Stop()
 	var list []*conn
+	var crowd tidy
 	for {
 		select {
 		case <-every.C:
 			list = s.snapshot(list[:0])
 			for _, c := range list {
 				s.look(c, s.now(), gap)
+			}
+			if crowd.due(len(list)) {
+				s.aside(giveBack)
 			}
 			clear(list)
 		case <-ctx.Done():

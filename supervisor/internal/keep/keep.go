@@ -36,6 +36,7 @@ type Keep struct {
 	offer   offer
 	telling int // how often owners have told everything anew
 	refused int
+	changes int
 }
 
 type conn struct {
@@ -105,6 +106,7 @@ func (k *Keep) take(owner int, each proto.Kept, fd int) {
 		unix.Close(fd)
 		return
 	}
+	k.changes++
 	k.conns[each.ID] = &conn{fd: fd, owner: owner, meta: each.Meta, told: k.telling}
 	if k.offer.to != Nobody && owner == k.offer.from {
 		k.offer.waiting = append(k.offer.waiting, each.ID)
@@ -192,6 +194,7 @@ func (k *Keep) Take(late []uint64) (taken int) {
 	for id, c := range k.conns {
 		if c.held == k.offer.to && !stays[id] && (c.owner == k.offer.from || c.owner == Nobody) {
 			c.owner = k.offer.to
+			k.changes++
 			taken++
 		}
 	}
@@ -271,4 +274,8 @@ func (k *Keep) shut(id uint64, c *conn) {
 func (k *Keep) close(id uint64, c *conn) {
 	unix.Close(c.fd)
 	delete(k.conns, id)
+	k.changes++
 }
+
+// Changes counts connections that came, moved or ended.
+func (k *Keep) Changes() int { return k.changes }

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -47,6 +48,7 @@ func (in *Instance) greeted(g *generation, hello proto.Hello) {
 // ping asks every worker that takes messages whether it still handles them;
 // the serving one is ended when it has not answered for too long.
 func (in *Instance) ping() {
+	in.tidy()
 	if g := in.serving; g != nil && g.unanswered >= hungAfter && g.sealed == "" {
 		in.abort(g)
 	}
@@ -55,6 +57,28 @@ func (in *Instance) ping() {
 			g.send(proto.Ping{})
 			g.unanswered++
 		}
+	}
+}
+
+const (
+	tidyCalm   = 5   // ticks after which a crowd has settled
+	tidyChange = 200 // kept connections more or less, or moved, that leave something behind
+)
+
+// tidy gives memory back to the machine once a crowd of connections has come,
+// gone or moved: the runtime would keep what that took for minutes.
+func (in *Instance) tidy() {
+	if in.keep == nil {
+		return
+	}
+	if n := in.keep.Changes(); n != in.changes {
+		in.untidy += n - in.changes
+		in.changes, in.calm = n, 0
+		return
+	}
+	if in.calm++; in.calm == tidyCalm && in.untidy >= tidyChange {
+		in.untidy = 0
+		in.tasks.Go(debug.FreeOSMemory)
 	}
 }
 

@@ -70,6 +70,9 @@ type Instance struct {
 	state     State
 	keep      *keep.Keep  // of its connections; nil: they end with their worker
 	handover  *handover   // under way
+	changes   int         // of keep, when it was looked at last
+	untidy    int         // of them since memory was given back
+	calm      int         // ticks without one
 	swaps     uint32      // number of the latest handover
 	orphaned  *time.Timer // runs while connections are nobody's
 	generated int         // number of the latest generation
