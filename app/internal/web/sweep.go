@@ -20,7 +20,7 @@ func (s *Server) sweep(ctx context.Context) {
 	every := time.NewTicker(gap)
 	defer every.Stop()
 	var list []*conn
-	var crowd tidy
+	memory := newTidy()
 	for {
 		select {
 		case <-every.C:
@@ -28,7 +28,7 @@ func (s *Server) sweep(ctx context.Context) {
 			for _, c := range list {
 				s.look(c, s.now(), gap)
 			}
-			if crowd.due(len(list)) {
+			if memory.due() {
 				s.aside(giveBack)
 			}
 			clear(list)

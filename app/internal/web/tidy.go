@@ -1,39 +1,47 @@
 package web
 
-import "runtime/debug"
-
-// A crowd that arrives leaves behind what it took to let it in, and the runtime
-// keeps that for minutes. On a small machine others can use it.
-const (
-	tidyCalm   = 5   // looks without a change of note, before memory is given back
-	tidyTimes  = 4   // looks in a row at which it is: each collection halves a stack that is too large
-	tidyChange = 200 // connections more or less that make it worth while
+import (
+	"runtime/debug"
+	"runtime/metrics"
 )
 
-// tidy tells when a crowd has settled.
+// A crowd that arrives, or a round of pings, leaves behind what it took, and the
+// runtime keeps that for minutes. On a small machine others can use it.
+const (
+	tidyEvery = 5       // looks between two questions whether it is worth while
+	tidySpare = 8 << 20 // bytes that the process may hold beside what it needs
+)
+
+// tidy gives memory back to the machine. The runtime answers what it holds:
+// https://pkg.go.dev/runtime/metrics.
 type tidy struct {
-	seen    int // connections at the last change
-	settled int // connections when memory was given back
-	calm    int
+	looks   int
+	samples []metrics.Sample
+}
+
+func newTidy() *tidy {
+	t := &tidy{}
+	for _, name := range []string{
+		"/memory/classes/total:bytes", "/memory/classes/heap/released:bytes", "/gc/heap/live:bytes", "/memory/classes/heap/stacks:bytes",
+	} {
+		t.samples = append(t.samples, metrics.Sample{Name: name})
+	}
+	return t
 }
 
 // due is asked at every look.
-func (t *tidy) due(conns int) bool {
-	if abs(conns-t.seen) > tidyChange/10 {
-		t.seen, t.calm = conns, 0
+func (t *tidy) due() bool {
+	if t.looks++; t.looks%tidyEvery != 0 {
 		return false
 	}
-	t.calm++
-	if t.calm < tidyCalm || abs(conns-t.settled) < tidyChange {
-		return false
-	}
-	if t.calm == tidyCalm+tidyTimes-1 {
-		t.settled = conns
-	}
-	return true
+	metrics.Read(t.samples)
+	n := func(i int) uint64 { return t.samples[i].Value.Uint64() }
+	return wasteful(n(0)-n(1), n(2)+n(3))
 }
 
-func abs(n int) int { return max(n, -n) }
+// wasteful reports whether a process that needs so many bytes holds too many.
+func wasteful(holds, needs uint64) bool { return holds > needs+needs/4+tidySpare }
 
-// giveBack returns what is free to the machine.
+// giveBack returns what is free to the machine. It is a whole collection, which
+// also halves stacks that are too large.
 func giveBack() { debug.FreeOSMemory() }

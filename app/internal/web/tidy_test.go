@@ -1,35 +1,41 @@
 package web
 
 import (
-	"slices"
+	"runtime"
 	"testing"
 )
 
-func TestMemoryIsGivenBackOnceACrowdHasSettled(t *testing.T) {
-	var crowd tidy
-	var given []int
-	look := 0
-	stays := func(conns, looks int) {
-		for range looks {
-			look++
-			if crowd.due(conns) {
-				given = append(given, look)
-			}
+func TestMemoryIsGivenBack(t *testing.T) {
+	crowd := newTidy()
+	asked := func() (due bool) {
+		for range tidyEvery {
+			due = crowd.due() || due
 		}
+		return due
 	}
-	for n := 100; n < 5000; n += 100 { // it arrives
-		stays(n, 1)
+	garbage := make([]byte, 200<<20)
+	for i := range garbage {
+		garbage[i] = 1
 	}
-	stays(5000, 20)
-	stays(5010, 20) // nothing of note
-	stays(30, 20)   // it has left
-	var want []int
-	for _, settled := range []int{49 + 1 + tidyCalm, 49 + 40 + 1 + tidyCalm} {
-		for i := range tidyTimes {
-			want = append(want, settled+i)
+	runtime.KeepAlive(garbage)
+	garbage = nil
+	runtime.GC() // it is known to be garbage, and still held
+	if !asked() {
+		t.Error("200 MB of garbage are not worth while")
+	}
+	giveBack()
+	if asked() {
+		t.Error("it is still worth while after everything was given back")
+	}
+}
+
+func TestWasteful(t *testing.T) {
+	for _, c := range []struct {
+		holds, needs uint64
+		want         bool
+	}{{20 << 20, 10 << 20, false}, {21 << 20, 10 << 20, true}, {100 << 20, 80 << 20, false}, {200 << 20, 80 << 20, true}} {
+		if got := wasteful(c.holds, c.needs); got != c.want {
+			t.Errorf("%d MB held of %d MB needed: %v", c.holds>>20, c.needs>>20, got)
 		}
-	}
-	if !slices.Equal(given, want) {
-		t.Errorf("given back at looks %v, want %v", given, want)
 	}
 }
