@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +25,11 @@ import (
 	"github.com/simpletalk/simpletalk/proto/address"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
+
+// gcPercent is how much garbage may gather beside what is in use, in percent
+// (GOGC). Nearly all of the heap is connections that live long: a crowd that
+// arrives leaves fewer holes between them.
+const gcPercent = 30
 
 // How a stop without a supervisor goes.
 const (
@@ -40,6 +46,9 @@ func newServe() *cobra.Command {
 			c, err := readConfig(cmd.Flags())
 			if err != nil {
 				return err
+			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			if err := serve(cmd.Context(), c, log); err != nil {

@@ -71,20 +71,16 @@ const keepMessage = 64 << 10
 // what broke it. A panic of handle leaves the connection as it is: it ends the
 // process, and the next one goes on.
 func (c *Conn) Serve(handle func(t Type, data []byte)) error {
-	err := c.serve(handle)
-	c.lib.CloseNow() // not deferred
-	return err
-}
-
-func (c *Conn) serve(handle func(t Type, data []byte)) error {
-	for {
+	var broke, err error
+	for broke == nil {
 		if c.wire.awaitMessage() == ErrMoved {
-			return ErrMoved
-		}
-		if err := c.message(handle); err != nil {
-			return c.ended(err)
+			broke, err = ErrMoved, ErrMoved
+		} else if broke = c.message(handle); broke != nil {
+			err = c.ended(broke)
 		}
 	}
+	c.lib.CloseNow() // not deferred
+	return err
 }
 
 // message reads one message whole and hands it over, unless we have said

@@ -79,8 +79,14 @@ func newConn(s *Server, socket *ws.Conn, session chat.Session) *conn {
 
 // serve runs the conversation to its end.
 func (c *conn) serve() {
+	c.over(c.ws.Serve(c.frame))
+}
+
+// over is not part of serve, whose frame every idle connection has.
+//
+//go:noinline
+func (c *conn) over(err error) {
 	defer c.server.remove(c)
-	err := c.ws.Serve(c.frame)
 	if c.member != nil {
 		c.member.Close() // of one that has moved nobody is told: the hub is held
 	}
