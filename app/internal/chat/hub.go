@@ -57,7 +57,8 @@ type Hub struct {
 
 	mu      sync.Mutex
 	rooms   map[string]*room
-	names   map[string]map[string]int // folded name → user id → connections
+	named   map[identity]int // connections of a user under a name
+	names   map[string]int   // folded name → users under it
 	stalled map[*Member]struct{}      // those whose client stands still, or that the store could not be read for
 	foreign bool                      // the members that are restored are of another log
 }
@@ -73,7 +74,8 @@ func NewHub(o Options) *Hub {
 		glance:   make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 		rooms:    map[string]*room{},
-		names:    map[string]map[string]int{},
+		named:    map[identity]int{},
+		names:    map[string]int{},
 		stalled:  map[*Member]struct{}{},
 	}
 	h.writer = newWriter(o.Store, o.Log, h.committed)
@@ -104,12 +106,10 @@ func (h *Hub) Epoch() string { return h.store.Epoch() }
 func (h *Hub) Connect(u User, out Outlet) *Member {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	users := h.names[FoldName(u.Name)]
-	if users == nil {
-		users = map[string]int{}
-		h.names[FoldName(u.Name)] = users
+	as := identity{FoldName(u.Name), u.ID}
+	if h.named[as]++; h.named[as] == 1 {
+		h.names[as.folded]++
 	}
-	users[u.ID]++
 	return &Member{hub: h, user: u, out: out}
 }
 
@@ -117,15 +117,19 @@ func (h *Hub) disconnected(m *Member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.stalled, m)
-	folded := FoldName(m.user.Name)
-	users := h.names[folded]
-	if users[m.user.ID]--; users[m.user.ID] == 0 {
-		delete(users, m.user.ID)
+	as := identity{FoldName(m.user.Name), m.user.ID}
+	if h.named[as]--; h.named[as] > 0 {
+		return
 	}
-	if len(users) == 0 {
-		delete(h.names, folded)
+	delete(h.named, as)
+	if h.names[as.folded]--; h.names[as.folded] == 0 {
+		delete(h.names, as.folded)
 	}
 }
+
+// identity is a user under a name. A map in a map would cost each connection
+// several hundred bytes.
+type identity struct{ folded, id string }
 
 // NameTaken reports whether a user other than userID is connected under a name
 // that folds to the same, here or at a peer.
@@ -133,7 +137,7 @@ func (h *Hub) NameTaken(name, userID string) bool {
 	folded := FoldName(name)
 	h.mu.Lock()
 	users := h.names[folded]
-	taken := len(users) > 1 || len(users) == 1 && users[userID] == 0
+	taken := users > 1 || users == 1 && h.named[identity{folded, userID}] == 0
 	h.mu.Unlock()
 	return taken || h.nameAtPeer(folded, userID)
 }
