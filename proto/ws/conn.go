@@ -71,16 +71,38 @@ const keepMessage = 64 << 10
 // what broke it. A panic of handle leaves the connection as it is: it ends the
 // process, and the next one goes on.
 func (c *Conn) Serve(handle func(t Type, data []byte)) error {
-	var broke, err error
-	for broke == nil {
-		if c.wire.awaitMessage() == ErrMoved {
-			broke, err = ErrMoved, ErrMoved
-		} else if broke = c.message(handle); broke != nil {
-			err = c.ended(broke)
+	for c.wire.awaitMessage() != ErrMoved {
+		t := turns.Get().(*turn)
+		go t.take(c, handle)
+		<-t.done
+		err, ended := t.err, t.ended
+		turns.Put(t)
+		if ended {
+			return err
 		}
 	}
 	c.lib.CloseNow() // not deferred
-	return err
+	return ErrMoved
+}
+
+// turn is one message of a connection, on a goroutine of its own: a stack that
+// has grown for the library and the handler never shrinks to what an idle
+// connection needs.
+type turn struct {
+	done  chan struct{}
+	err   error // Serve's, if it has ended
+	ended bool
+}
+
+var turns = sync.Pool{New: func() any { return &turn{done: make(chan struct{}, 1)} }}
+
+func (t *turn) take(c *Conn, handle func(Type, []byte)) {
+	t.err, t.ended = nil, false
+	if broke := c.message(handle); broke != nil {
+		t.err, t.ended = c.ended(broke), true
+		c.lib.CloseNow()
+	}
+	t.done <- struct{}{}
 }
 
 // message reads one message whole and hands it over, unless we have said

@@ -14,6 +14,10 @@
 //	  └ returns                   │   message ─► handle ─► …
 //	                              └ returns when the connection has ended
 //
+// Each message is read and handled on a goroutine of its own, while Serve's
+// waits: that one never grows, and an idle connection's stack stays the smallest
+// there is.
+//
 // # Promises
 //
 //  1. Serve calls its handler for one message after the other, never two at

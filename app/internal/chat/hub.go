@@ -57,10 +57,10 @@ type Hub struct {
 
 	mu      sync.Mutex
 	rooms   map[string]*room
-	named   map[identity]int // connections of a user under a name
-	names   map[string]int   // folded name → users under it
-	stalled map[*Member]struct{}      // those whose client stands still, or that the store could not be read for
-	foreign bool                      // the members that are restored are of another log
+	named   map[identity]int     // connections of a user under a name
+	names   map[string]int       // folded name → users under it
+	stalled map[*Member]struct{} // those whose client stands still, or that the store could not be read for
+	foreign bool                 // the members that are restored are of another log
 }
 
 // NewHub returns a hub on a store. It works while [Hub.Run] does.
