@@ -29,7 +29,7 @@ import (
 // gcPercent is how much garbage may gather beside what is in use, in percent
 // (GOGC). Nearly all of the heap is connections that live long: a crowd that
 // arrives leaves fewer holes between them.
-const gcPercent = 30
+const gcPercent = 25
 
 // How a stop without a supervisor goes.
 const (

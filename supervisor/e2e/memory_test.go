@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What the supervisor itself needs, after a few dozen deploys.
@@ -34,4 +35,45 @@ func resident(t testing.TB, pid int) int64 {
 		t.Fatal(err)
 	}
 	return pages * int64(os.Getpagesize())
+}
+
+// What a WebSocket costs that outlives its worker: a member of the chat who is
+// silent. Before and after it has moved, in the worker and in the supervisor.
+func TestKeptConnectionMemory(t *testing.T) {
+	const members = 5000
+	build := binaries.app(t, "aaaa")
+	s := open(t, build)
+	_, wait := s.load(build, "--clients", strconv.Itoa(members), "--chatters", "50", "--rooms", "50", "--rate", "1", "--for", "75s", "--plain")
+	empty, emptySupervisor := resident(t, s.worker()), resident(t, s.process.Process.Pid)
+	s.eventually("everybody is connected", func() bool {
+		st, err := s.status()
+		return err == nil && st.Programs[0].Instances[0].Conns >= members
+	})
+	for _, when := range []string{"connected", "moved"} {
+		time.Sleep(30 * time.Second) // idle; the collector and the scavenger do their work
+		worker := float64(resident(t, s.worker())-empty) / members
+		own := float64(resident(t, s.process.Process.Pid)-emptySupervisor) / members
+		t.Logf("%s: %.1f KiB in the worker, %.2f KiB in the supervisor", when, worker/(1<<10), own/(1<<10))
+		if worker > 10<<10 || own > 1<<10 {
+			t.Errorf("%s: %.0f bytes in the worker and %.0f in the supervisor, at most 10 KiB and 1 KiB are allowed", when, worker, own)
+		}
+		if when == "connected" {
+			if d := s.hangup(); d.Verdict != "accepted" {
+				t.Fatalf("%+v", d)
+			}
+		}
+	}
+	if r, _ := wait(); r.Disconnects != 0 {
+		t.Errorf("%d were disconnected", r.Disconnects)
+	}
+}
+
+// worker is the pid of the serving worker.
+func (s *site) worker() int {
+	s.t.Helper()
+	st, err := s.status()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return st.Programs[0].Instances[0].PID
 }

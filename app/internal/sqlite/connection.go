@@ -23,8 +23,8 @@ type writeConn struct {
 	put, sweep, remove, probe *sql.Stmt
 }
 
-// writeCache bounds what it keeps in memory: 1 MiB.
-const writeCache = "cache_size(-1024)"
+// writeCache bounds what it keeps in memory: 512 KiB.
+const writeCache = "cache_size(-512)"
 
 // openWriteConn: synchronous=FULL makes every commit wait for the disk. The
 // log's size limit takes back what a long read had let it grow to.

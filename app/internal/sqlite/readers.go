@@ -16,9 +16,9 @@ type readers struct {
 // maxReaders bounds the connections that read. Each may cache readCache.
 const maxReaders = 3
 
-// readCache bounds what a connection keeps in memory: 512 KiB (PRAGMA
+// readCache bounds what a connection keeps in memory: 256 KiB (PRAGMA
 // cache_size counts those in negative numbers). Beyond it the system caches.
-const readCache = "cache_size(-512)"
+const readCache = "cache_size(-256)"
 
 func openReaders(dir directory, busy time.Duration) (*readers, error) {
 	db, err := sql.Open("sqlite", dir.uri(busy, url.Values{

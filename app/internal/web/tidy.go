@@ -8,8 +8,8 @@ import (
 // A crowd that arrives, or a round of pings, leaves behind what it took, and the
 // runtime keeps that for minutes. On a small machine others can use it.
 const (
-	tidyEvery = 5       // looks between two questions whether it is worth while
-	tidySpare = 8 << 20 // bytes that the process may hold beside what it needs
+	tidyEvery = 5        // looks between two questions whether it is worth while
+	tidySpare = 10 << 20 // bytes that the process may hold beside what it needs
 )
 
 // tidy gives memory back to the machine. The runtime answers what it holds:
@@ -40,7 +40,7 @@ func (t *tidy) due() bool {
 }
 
 // wasteful reports whether a process that needs so many bytes holds too many.
-func wasteful(holds, needs uint64) bool { return holds > needs+needs/4+tidySpare }
+func wasteful(holds, needs uint64) bool { return holds > needs+needs/8+tidySpare }
 
 // giveBack returns what is free to the machine. It is a whole collection, which
 // also halves stacks that are too large.

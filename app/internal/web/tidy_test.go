@@ -33,7 +33,7 @@ func TestWasteful(t *testing.T) {
 	for _, c := range []struct {
 		holds, needs uint64
 		want         bool
-	}{{20 << 20, 10 << 20, false}, {21 << 20, 10 << 20, true}, {100 << 20, 80 << 20, false}, {200 << 20, 80 << 20, true}} {
+	}{{20 << 20, 10 << 20, false}, {22 << 20, 10 << 20, true}, {100 << 20, 80 << 20, false}, {200 << 20, 80 << 20, true}} {
 		if got := wasteful(c.holds, c.needs); got != c.want {
 			t.Errorf("%d MB held of %d MB needed: %v", c.holds>>20, c.needs>>20, got)
 		}
