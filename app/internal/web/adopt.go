@@ -49,7 +49,7 @@ func (s *Server) adopt(socket *ws.Conn, m meta) error {
 	c.greeted.Store(m.Greeted)
 	s.o.Hub.Warm(m.Rooms)
 	s.o.Hub.Expect(c.user, m.Rooms)
-	if !s.add(c) {
+	if _, ok := s.add(c); !ok {
 		return errors.New("this server is draining")
 	}
 	go c.serve() // remove, at its end, counts it out of s.serving

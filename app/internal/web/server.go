@@ -298,17 +298,17 @@ func (s *Server) hold() bool {
 	return true
 }
 
-// add counts a connection in, for the goroutine that serves it; false when it
-// came too late.
-func (s *Server) add(c *conn) bool {
+// add counts a connection in, for the goroutine that serves it; ok is false
+// when it came too late. late tells that the drain does not know of it.
+func (s *Server) add(c *conn) (late, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mayAdd() {
-		return false
+		return false, false
 	}
 	s.conns[c.ws] = c
 	s.serving.Add(1)
-	return true
+	return s.phase != phaseServing, true
 }
 
 func (s *Server) remove(c *conn) {

@@ -34,12 +34,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	c := newConn(s, socket, session)
 	c.ours.Store(true)
-	if !s.add(c) {
+	late, ok := s.add(c)
+	if !ok {
 		socket.CloseNow() // the drain began a moment ago: to the client a lost connection
 		return
 	}
-	go c.serve()        // remove, at its end, counts it out of s.serving
-	if s.isDraining() { // it came over an old HTTP connection, and moves on at once
+	go c.serve() // remove, at its end, counts it out of s.serving
+	if late {    // it came over an old HTTP connection, and moves on at once
 		s.aside(func() { c.goodbye(wire.WhyDeploy, comeBack(wire.WhyDeploy, 0)) })
 	}
 }
