@@ -11,7 +11,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE      = $(if $(CC_FOUND),-race,)
 TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 15m
 
-.PHONY: help build run test bench fuzz lint check clean linux
+.PHONY: help build run test bench soak fuzz lint check clean linux
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,13 @@ test: linux ## run every test, with -race where there is a C compiler
 	$(TEST) ./...
 	$(if $(RACE),CGO_ENABLED=0 $(GO) test -run 'Memory$$' ./app/internal/web ./supervisor/e2e) # as shipped: without -race
 
-bench: linux ## measure: SIGHUP to verdict, crash to first answer, memory, fan-out, the stores
+bench: linux ## measure: moves, SIGHUP to verdict, crash to first answer, memory, fan-out, the stores
 	$(GO) test -run 'Memory$$' -v ./app/internal/web ./supervisor/e2e
-	$(GO) test -run '^$$' -bench . -benchtime 10x ./supervisor/e2e
+	$(GO) test -run '^$$' -bench . -benchtime 10x -timeout 20m ./supervisor/e2e
 	$(GO) test -run '^$$' -bench . -benchmem ./app/...
+
+soak: linux ## 5000 people, 20 deploys and 5 kills, with and without trouble makers
+	SOAK=1 $(GO) test -count=1 -run TestNobodyNotices -timeout 30m -v ./supervisor/e2e
 
 fuzz: linux ## run every fuzzer for ten seconds
 	@set -e; for f in $$(git ls-files '*_test.go' | xargs grep -ho '^func Fuzz[A-Za-z]*' | sed 's/func //' | sort -u); do \

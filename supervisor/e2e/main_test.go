@@ -14,6 +14,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(envPlain); addr != "" {
+		if err := servePlain(addr); err != nil {
+			fmt.Fprintln(os.Stderr, "plain:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	dir, err := os.MkdirTemp("", "simpletalk-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -3,9 +3,7 @@
 package e2e // the race detector's own memory is not what is measured
 
 import (
-	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -21,20 +19,6 @@ func TestSupervisorMemory(t *testing.T) {
 	if rss > 20e6 {
 		t.Errorf("the supervisor takes %d bytes, at most 20 MB are allowed", rss)
 	}
-}
-
-// resident returns a process's resident memory in bytes (proc_pid_statm(5)).
-func resident(t testing.TB, pid int) int64 {
-	t.Helper()
-	statm, err := os.ReadFile(procDir(pid) + "/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * int64(os.Getpagesize())
 }
 
 // What a WebSocket costs that outlives its worker: a member of the chat who is
@@ -66,14 +50,4 @@ func TestKeptConnectionMemory(t *testing.T) {
 	if r, _ := wait(); r.Disconnects != 0 {
 		t.Errorf("%d were disconnected", r.Disconnects)
 	}
-}
-
-// worker is the pid of the serving worker.
-func (s *site) worker() int {
-	s.t.Helper()
-	st, err := s.status()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return st.Programs[0].Instances[0].PID
 }

@@ -85,7 +85,7 @@ func startNginx(t *testing.T, s *site) string {
 
 // freeAddress returns a loopback address on which nobody listens at the
 // moment.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

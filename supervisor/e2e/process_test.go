@@ -1,10 +1,37 @@
 package e2e
 
 import (
+	"os"
 	"strconv"
+	"strings"
 	"syscall"
+	"testing"
 )
 
 func kill(pid int) error     { return syscall.Kill(pid, syscall.SIGKILL) }
 func suspend(pid int) error  { return syscall.Kill(pid, syscall.SIGSTOP) }
 func procDir(pid int) string { return "/proc/" + strconv.Itoa(pid) }
+
+// resident returns a process's resident memory in bytes (proc_pid_statm(5)).
+func resident(t testing.TB, pid int) int64 {
+	t.Helper()
+	statm, err := os.ReadFile(procDir(pid) + "/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// worker is the pid of the serving worker.
+func (s *site) worker() int {
+	s.t.Helper()
+	st, err := s.status()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return st.Programs[0].Instances[0].PID
+}
