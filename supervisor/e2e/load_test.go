@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +44,26 @@ type loadReport struct {
 		SilenceP99MS float64 `json:"silence_p99_ms"`
 		SilenceMaxMS float64 `json:"silence_max_ms"`
 	} `json:"timeline"`
+	HTTPFailures []struct {
+		At     time.Time `json:"at"`
+		TookMS float64   `json:"took_ms"`
+		Method string    `json:"method"`
+		Error  string    `json:"error"`
+	} `json:"http_failures"`
+}
+
+// unkilled is how many requests failed that were not under way at a kill: a
+// plain request inside a worker that is killed dies with it, and a POST cannot
+// be repeated.
+func (r loadReport) unkilled(kills []span) int64 {
+	failed := r.HTTPFailed
+	for _, f := range r.HTTPFailures {
+		asked := span{f.At, f.At.Add(time.Duration(f.TookMS * float64(time.Millisecond)))}
+		if slices.ContainsFunc(kills, asked.overlaps) {
+			failed--
+		}
+	}
+	return failed
 }
 
 // run300 is the load of these tests: 300 clients in 5 rooms, 20 of them talk.

@@ -18,7 +18,7 @@ daemon off;
 worker_processes 1;
 pid %[1]s/nginx.pid;
 error_log %[1]s/error.log;
-events { worker_connections 8192; }
+events { worker_connections 16384; }
 http {
 	access_log off;
 	client_body_temp_path %[1]s/body;
@@ -28,7 +28,8 @@ http {
 	scgi_temp_path %[1]s/scgi;
 	map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
 	upstream chat {
-		server %[3]s;
+		server %[3]s max_fails=0;
+		server %[3]s max_fails=0; # again: where nginx repeats what a killed worker had
 		keepalive 16;
 		keepalive_timeout 5s;
 	}
@@ -41,7 +42,7 @@ http {
 			proxy_set_header Connection $connection_upgrade;
 			proxy_read_timeout 2m;
 			proxy_set_header Host $http_host;
-			proxy_next_upstream off;
+			proxy_next_upstream error;
 		}
 	}
 }

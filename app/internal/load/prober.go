@@ -19,8 +19,11 @@ const (
 	probeFrom  = 1000                  // addresses that the fresh connections come from in turn
 )
 
-// probes counts the requests of all probers.
+// probes counts the requests of a prober.
 type probes struct{ ok, failed, retried int64 }
+
+// maxFailures is how many failed requests a prober remembers.
+const maxFailures = 100
 
 // prober asks for pages on connections of its own.
 type prober struct {
@@ -37,8 +40,9 @@ type prober struct {
 	cookie string
 	asked  int
 
-	mu     sync.Mutex
-	counts probes
+	mu       sync.Mutex
+	counts   probes
+	failures []Failure
 }
 
 // newProbers returns one that takes a fresh connection for each request, and
@@ -104,7 +108,7 @@ func (p *prober) ask(ctx context.Context) {
 	if err != nil {
 		p.drop()
 		p.remarks.add("http", err)
-		p.count(func(c *probes) { c.failed++ })
+		p.fail(Failure{At: began, TookMS: milliseconds(time.Since(began)), Method: r.method, Error: innermost(err).Error()})
 		return
 	}
 	p.count(func(c *probes) { c.ok++ })
@@ -159,6 +163,21 @@ func (p *prober) count(f func(*probes)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f(&p.counts)
+}
+
+func (p *prober) fail(f Failure) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.failed++
+	if len(p.failures) < maxFailures {
+		p.failures = append(p.failures, f)
+	}
+}
+
+func (p *prober) failed() []Failure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failures
 }
 
 func (p *prober) total() probes {

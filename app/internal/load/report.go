@@ -25,7 +25,8 @@ type Report struct {
 	HTTPRetried      int64     `json:"http_retried"`
 	LatencyMS        Latency   `json:"latency_ms"`
 	LongestSilenceMS float64   `json:"longest_silence_ms"`
-	Timeline         []Silence `json:"timeline"` // never nil
+	Timeline         []Silence `json:"timeline"`                // never nil
+	HTTPFailures     []Failure `json:"http_failures,omitempty"` // the first of each prober
 
 	Remarks []string      `json:"-"` // what else happened, the most frequent first
 	Posting time.Duration `json:"-"` // how long was posted
@@ -47,6 +48,15 @@ type Silence struct {
 	PID          int     `json:"pid"`
 	SilenceP99MS float64 `json:"silence_p99_ms"`
 	SilenceMaxMS float64 `json:"silence_max_ms"`
+}
+
+// Failure is an HTTP request that failed, and when it was under way: so that
+// who kills workers can tell what died with one.
+type Failure struct {
+	At     time.Time `json:"at"`
+	TookMS float64   `json:"took_ms"`
+	Method string    `json:"method"`
+	Error  string    `json:"error"`
 }
 
 // milliseconds rounds to a hundredth.
@@ -102,6 +112,7 @@ func (r *run) report(ctx context.Context, begin time.Duration) (Report, error) {
 		rep.HTTPOK += n.ok
 		rep.HTTPFailed += n.failed
 		rep.HTTPRetried += n.retried
+		rep.HTTPFailures = append(rep.HTTPFailures, p.failed()...)
 	}
 	for _, e := range r.endings {
 		if r.timeline.isBroken(e) {

@@ -13,12 +13,14 @@ func TestReportJSON(t *testing.T) {
 	r := Report{
 		Clients: 1, Disconnects: 2, Broken: 3, Reconnects: 4, Sent: 5, Acked: 6, Received: 7, Lost: 8, Duplicated: 9,
 		Reordered: 10, HTTPOK: 11, HTTPFailed: 12, HTTPRetried: 13, LatencyMS: Latency{1, 2, 3, 4.5}, LongestSilenceMS: 14.25,
-		Timeline: []Silence{{AtMS: 1, Gen: 2, PID: 3, SilenceP99MS: 4, SilenceMaxMS: 5}}, Remarks: []string{"x"}, Posting: 1,
+		Timeline:     []Silence{{AtMS: 1, Gen: 2, PID: 3, SilenceP99MS: 4, SilenceMaxMS: 5}},
+		HTTPFailures: []Failure{{time.Unix(0, 5e6).UTC(), 6, "POST", "EOF"}}, Remarks: []string{"x"}, Posting: 1,
 	}
 	const want = `{"clients":1,"disconnects":2,"broken":3,"reconnects":4,"sent":5,"acked":6,"received":7,"lost":8,` +
 		`"duplicated":9,"reordered":10,"http_ok":11,"http_failed":12,"http_retried":13,` +
 		`"latency_ms":{"p50":1,"p99":2,"p999":3,"max":4.5},"longest_silence_ms":14.25,` +
-		`"timeline":[{"at_ms":1,"gen":2,"pid":3,"silence_p99_ms":4,"silence_max_ms":5}]}`
+		`"timeline":[{"at_ms":1,"gen":2,"pid":3,"silence_p99_ms":4,"silence_max_ms":5}],` +
+		`"http_failures":[{"at":"1970-01-01T00:00:00.005Z","took_ms":6,"method":"POST","error":"EOF"}]}`
 	if got, err := json.Marshal(r); err != nil || string(got) != want {
 		t.Errorf("got  %s %v\nwant %s", got, err, want)
 	}
@@ -32,7 +34,7 @@ func TestVerdict(t *testing.T) {
 		"1 duplicated":           {Duplicated: 1},
 		"4 reordered":            {Reordered: 4},
 		"2 HTTP requests failed": {HTTPFailed: 2},
-		"1 copy lost, 1 duplicated, 1 reordered, 1 HTTP request failed, 2 disconnects": {1, 2, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, Latency{}, 0, nil, nil, 0},
+		"1 copy lost, 1 duplicated, 1 reordered, 1 HTTP request failed, 2 disconnects": {1, 2, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, Latency{}, 0, nil, nil, nil, 0},
 	} {
 		if got := r.Verdict(); got != want {
 			t.Errorf("got %q, want %q", got, want)

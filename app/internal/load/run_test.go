@@ -248,7 +248,11 @@ func TestACutPOSTHasFailed(t *testing.T) {
 			}
 			return spoilNothing
 		}
-		only(t, load(t, c), func(r *Report) { r.HTTPFailed-- })
+		r := load(t, c)
+		if f := r.HTTPFailures; len(f) != 1 || f[0].Method != "POST" || f[0].Error == "" || time.Since(f[0].At) > time.Minute {
+			t.Errorf("got failures %+v, want the POST", f)
+		}
+		only(t, r, func(r *Report) { r.HTTPFailed-- })
 	}
 }
 
