@@ -14,6 +14,7 @@ type Keeper struct {
 	worker *proto.Worker
 	hub    *chat.Hub
 	server *web.Server
+	hurry  hurry
 }
 
 // New returns the keeper of a worker; w is nil without a supervisor. The hub is
@@ -38,14 +39,24 @@ func (k *Keeper) service() ws.Service {
 	return ws.Service{
 		Options:  web.SocketOptions(),
 		Versions: Versions(),
-		Adopt:    func(c *ws.Conn, meta []byte) error { return k.server.Adopt(c, meta) },
+		Adopt:    k.adopt,
 		Save:     func(version int, c *ws.Conn) ([]byte, error) { return encodeConn(version, k.server.Save(c)) },
 		SaveAll:  func(version int) ([]byte, error) { return encodeHub(version, k.hub.State()) },
 		LoadAll:  k.loadAll,
 		Load:     k.load,
 		Recover:  func(c *ws.Conn) { k.server.Recover(c) },
-		Live:     func() { k.server.Live() },
+		Live:     k.live,
 	}
+}
+
+func (k *Keeper) adopt(c *ws.Conn, meta []byte) error {
+	k.hurry.begin()
+	return k.server.Adopt(c, meta)
+}
+
+func (k *Keeper) live() {
+	k.hurry.end()
+	k.server.Live()
 }
 
 func (k *Keeper) loadAll(version int, state []byte) error {
