@@ -54,9 +54,7 @@ func (r trial) run(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // people talk for a while
 		before := s.mustHealth()
 		if i%3 == 2 && i/3 < r.kills {
-			from := time.Now()
-			kill(before.PID)
-			kills = append(kills, span{from, time.Now()})
+			kills = append(kills, s.killAndWatch(before.PID))
 			s.eventually("the next worker serves", func() bool {
 				h, err := s.health()
 				return err == nil && h.Gen > before.Gen

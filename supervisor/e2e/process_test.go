@@ -1,14 +1,30 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
-func kill(pid int) error     { return syscall.Kill(pid, syscall.SIGKILL) }
+func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
+// killAndWatch kills a process and returns when all of it is gone, and how long
+// that took: with thousands of sockets to close it is milliseconds, in which
+// they still take what is sent to them.
+func (s *site) killAndWatch(pid int) span {
+	s.t.Helper()
+	from := time.Now()
+	if err := kill(pid); err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("the killed process is gone", func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
+	return span{from, time.Now()}
+}
+
 func suspend(pid int) error  { return syscall.Kill(pid, syscall.SIGSTOP) }
 func procDir(pid int) string { return "/proc/" + strconv.Itoa(pid) }
 
