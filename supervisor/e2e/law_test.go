@@ -55,13 +55,16 @@ func list(t *testing.T, args ...string) map[string]pkg {
 // the main package of each program, because neither may import the other.
 func TestEachModuleHasOneImporter(t *testing.T) {
 	importer := map[string][]string{
-		"golang.org/x/sys":           nil, // anybody
-		"github.com/spf13/cobra":     {module + "/app", module + "/supervisor"},
-		"github.com/spf13/pflag":     {module + "/app"},
-		"go.uber.org/goleak":         {module + "/proto/leaktest"},
-		"golang.org/x/time":          {module + "/app/internal/web"},
-		"modernc.org/sqlite":         {module + "/app/internal/sqlite"},
-		"github.com/coder/websocket": {module + "/proto/ws"},
+		"golang.org/x/sys":                  nil, // anybody
+		"github.com/spf13/cobra":            {module + "/app", module + "/supervisor"},
+		"github.com/spf13/pflag":            {module + "/app"},
+		"go.uber.org/goleak":                {module + "/proto/leaktest"},
+		"golang.org/x/time":                 {module + "/app/internal/web"},
+		"modernc.org/sqlite":                {module + "/app/internal/sqlite"},
+		"github.com/coder/websocket":        {module + "/proto/ws"},
+		"github.com/pelletier/go-toml/v2":   {module + "/supervisor/internal/config"},
+		"github.com/fatih/color":            {module + "/supervisor"},
+		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
 	}
 	importers := map[string]map[string]bool{}
 	all := list(t, "-deps", "./...")

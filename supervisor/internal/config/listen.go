@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/simpletalk/simpletalk/proto/address"
@@ -39,8 +40,8 @@ func parseListen(s string) (Listen, error) {
 	if !found {
 		return Listen{}, fmt.Errorf("--listen %q: must be NAME=ADDRESS, such as http=127.0.0.1:3000", s)
 	}
-	if !validName(name) {
-		return Listen{}, fmt.Errorf("--listen %q: the name %q must be 1 to 40 letters, digits, '-', '_' or '.'", s, name)
+	if !ValidName(name) {
+		return Listen{}, fmt.Errorf("--listen %q: the name %q must be %s", s, name, nameRule)
 	}
 	a, err := address.Parse(where)
 	if err != nil {
@@ -49,9 +50,12 @@ func parseListen(s string) (Listen, error) {
 	return Listen{Name: name, Address: a}, nil
 }
 
-// validName reports whether name can stand in LISTEN_FDNAMES, where a colon
-// separates, and in a log line.
-func validName(name string) bool {
+// nameRule is what [ValidName] asks for.
+const nameRule = "1 to 40 letters, digits, '-', '_' or '.'"
+
+// ValidName reports whether a listener or a program can be called name: it
+// stands in LISTEN_FDNAMES, where a colon separates, and in log lines.
+func ValidName(name string) bool {
 	if name == "" || len(name) > 40 {
 		return false
 	}
@@ -63,4 +67,19 @@ func validName(name string) bool {
 		}
 	}
 	return true
+}
+
+// Override puts listens in the place of those of the same names, or beside the
+// others.
+func (f *File) Override(listens []Listen) error {
+	for _, l := range listens {
+		if i := slices.IndexFunc(f.Listens, func(o Listen) bool { return o.Name == l.Name }); i >= 0 {
+			f.Listens = slices.Delete(f.Listens, i, i+1)
+		}
+		if i := slices.IndexFunc(f.Listens, func(o Listen) bool { return o.Address.Same(l.Address) }); i >= 0 {
+			return fmt.Errorf("--listen %s: %s of %s listens there already", l.Name, f.Listens[i].Name, f.Path)
+		}
+		f.Listens = append(f.Listens, l)
+	}
+	return nil
 }

@@ -66,7 +66,7 @@ func FuzzParseListens(f *testing.F) {
 			}
 			return
 		}
-		if len(got) != 2 || got[0].Name == got[1].Name || !validName(got[0].Name) || strings.Contains(got[1].Name, ":") {
+		if len(got) != 2 || got[0].Name == got[1].Name || !ValidName(got[0].Name) || strings.Contains(got[1].Name, ":") {
 			t.Errorf("%q, %q: %+v", first, second, got)
 		}
 	})
