@@ -88,6 +88,32 @@ func TestALineThatDoesNotEndIsCut(t *testing.T) {
 	}
 }
 
+func TestACutKeepsEveryByte(t *testing.T) {
+	for _, test := range []struct{ name, end, want string }{
+		{"a whole character", "x€€", "x€\n€\n"},
+		{"a character on the cut", "xx€x", "xx\n€x\n"},
+		{"four bytes on the cut", "xxx👋", "xxx\n👋\n"},
+		{"no UTF-8", "\xff\xff\xff\xff", "\xff\xff\xff\xff\n"},
+		{"only continuations", "\x80\x80\x80\x80\x80", "\x80\x80\x80\x80\n\x80\n"},
+		{"CR on the cut", "xxx\rx", "xxx\r\nx\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, piece := range []int{1, maxLine, 2 * maxLine} {
+				var out lines
+				s := NewStream("", &out, new(Tail))
+				text := strings.Repeat("x", maxLine-4) + test.end
+				for chunk := range slices.Chunk([]byte(text), piece) {
+					s.Write(chunk)
+				}
+				s.Close()
+				if got := strings.TrimLeft(out.text(), "x"); got != strings.TrimLeft(test.want, "x") {
+					t.Errorf("in pieces of %d: got %q, want %q", piece, got, test.want)
+				}
+			}
+		})
+	}
+}
+
 func TestTheTailKeepsTheLastLines(t *testing.T) {
 	var tail Tail
 	if got := tail.Last(5); len(got) != 0 {
