@@ -21,7 +21,7 @@ build: linux ## build both static binaries into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/app ./app
 
 run: build ## build and serve the chat at http://127.0.0.1:3000, data in ./data
-	@exec bin/supervisor run --listen http=$(LISTEN)
+	@exec bin/supervisor run --bake 3s --listen http=$(LISTEN)
 
 test: linux ## run every test, with -race where there is a C compiler
 	@test -n "$(CC_FOUND)" || echo "make test: no C compiler found: testing without -race"

@@ -59,7 +59,17 @@ workers back.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
 	})
-	root.AddCommand(newRun(&state), newStatus(&state), newReload(&state), newVerify(), newVersion())
+	root.AddCommand(newRun(&state), newStatus(&state), newDescribe(&state), newLogs(&state),
+		newReload(&state), newRollback(&state), newStart(&state),
+		newOperation(&state, control.OpStop, "Drain and end programs, until they are started again",
+			"stop lets a program's clients go and ends it. That is recorded at once: it stays\nstopped after a restart of the supervisor or of the machine, until it is started."),
+		newOperation(&state, control.OpRestart, "Stop programs and start them by what the configuration says now",
+			"restart stops a program and starts it again; nobody serves in between. 'supervisor\nreload' does the same while the old one serves."),
+		newOperation(&state, control.OpReset, "Forget restarts, the last exit and the wait before the next start",
+			"reset sets the counter of restarts to 0 and forgets how the program ended last. One\nthat waits to be started again after crashes is started at once."),
+		newOperation(&state, control.OpDelete, "Remove programs that were added by 'supervisor start -- COMMAND'",
+			"delete ends a program that was added at run time and forgets it. Those that a\nconfiguration file names are removed there."),
+		newSignal(&state), newCheck(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		wrapArgs(c)
 	}
@@ -94,6 +104,7 @@ func (e verdictError) Error() string { return string(e.deploy.Verdict) + ": " + 
 func exitCode(err error) int {
 	var u usageError
 	var v verdictError
+	var r *control.Refusal
 	switch {
 	case err == nil:
 		return exitFine
@@ -105,6 +116,8 @@ func exitCode(err error) int {
 		return exitRejected
 	case errors.Is(err, control.ErrUnreachable):
 		return exitUnreachable
+	case errors.As(err, &r) && r.Mistake():
+		return exitUsage
 	default:
 		return exitError
 	}

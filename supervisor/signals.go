@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 )
 
@@ -19,6 +20,8 @@ func receiveSignals() chan os.Signal {
 // a second one of those stops at once.
 func (d *daemon) attend(received chan os.Signal, done <-chan struct{}, stop func()) {
 	defer signal.Stop(received)
+	var hangups sync.WaitGroup // reading configuration takes its time, stopping must not wait for it
+	defer hangups.Wait()
 	terminal := hasTerminal()
 	end := func(sig os.Signal) {
 		d.log.Info("stopping", "signal", sig.String())
@@ -30,25 +33,16 @@ func (d *daemon) attend(received chan os.Signal, done <-chan struct{}, stop func
 			return
 		case sig := <-received:
 			if sig == syscall.SIGHUP && deploysOnHangup(terminal, hasTerminal) {
-				d.hangup()
+				hangups.Go(d.Hangup)
 				continue
 			}
 			end(sig)
 			end = func(sig os.Signal) {
 				d.log.Info("stopping at once", "signal", sig.String())
-				d.instance.Kill()
+				d.Kill()
 			}
 		}
 	}
-}
-
-func (d *daemon) hangup() {
-	id, err := d.instance.Reload()
-	if err != nil {
-		d.log.Error("reload refused", "err", err)
-		return
-	}
-	d.log.Info("reload requested", "deploy", id, "by", "SIGHUP")
 }
 
 // deploysOnHangup tells a request to deploy from the end of the terminal: a

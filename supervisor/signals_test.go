@@ -93,7 +93,7 @@ func TestHangupInATerminal(t *testing.T) {
 	}
 	defer log.Close()
 
-	c := exec.Command("supervisor", "run", "--state", state, "--listen", "http=127.0.0.1:0", "--", "app", behaviour)
+	c := exec.Command("supervisor", "run", "--state", state, "--listen", "http=127.0.0.1:0", "--bake", "0s", "--", "app", behaviour)
 	c.Dir = state
 	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	c.Stdin, c.Stderr = terminal, log

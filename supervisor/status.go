@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -13,24 +12,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
-	"github.com/simpletalk/simpletalk/supervisor/internal/statedir"
 )
 
 func newStatus(state *string) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "status",
-		Short: "Show what runs, what drains and how the last deploys ended",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Aliases: []string{"list", "ls"},
+		Short:   "Show what runs, what drains and how the last deploys ended",
+		Example: `  supervisor status
+  supervisor list --json | jq '.programs[].instances[].state'`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := control.NewClient(statedir.Dial(statedir.Find(*state))).Status(c.Context())
+			ctx, cancel := asking(c)
+			defer cancel()
+			s, err := newClient(state).Status(ctx)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(s)
+				return printJSON(c.OutOrStdout(), s)
 			}
 			return printStatus(c.OutOrStdout(), s, time.Now())
 		},
@@ -48,18 +49,27 @@ func printStatus(w io.Writer, s control.Status, now time.Time) error {
 		fmt.Fprintf(w, "listening  %s = %s\n", l.Name, l.Address)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nPROGRAM\tSTATE\tGEN\tPID\tCOMMIT\tUP\tCONNS\tMEMORY\tRESTARTS\tLAST EXIT")
+	fmt.Fprintf(t, "\nPROGRAM\t%s\tGEN\tPID\tCOMMIT\tUP\tCONNS\tCPU\tMEMORY\tRESTARTS\tLAST EXIT\n", inColour("STATE", ""))
 	for _, p := range s.Programs {
 		for _, i := range p.Instances {
 			printInstance(t, p.Name, i, now)
 		}
 	}
-	t.Flush()
-	if len(s.Deploys) > 0 {
-		fmt.Fprintln(t, "\nDEPLOY\tVERDICT\tAGE\tSWAPPED\tREASON")
-		for _, d := range s.Deploys[max(0, len(s.Deploys)-shownDeploys):] {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", d.ID, d.Verdict, age(d.At, now), swapped(d), dash(d.Reason))
-		}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printDeploys(w, s.Deploys, now)
+}
+
+// printDeploys shows the latest deploys, if there are any.
+func printDeploys(w io.Writer, all []control.Deploy, now time.Time) error {
+	if len(all) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\nDEPLOY\tPROGRAM\t%s\tAGE\tSWAPPED\tREASON\n", inColour("VERDICT", ""))
+	for _, d := range all[max(0, len(all)-shownDeploys):] {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Program, inColour(string(d.Verdict), string(d.Verdict)), age(d.At, now), swapped(d), dash(d.Reason))
 	}
 	return t.Flush()
 }
@@ -69,15 +79,15 @@ func printInstance(w io.Writer, program string, i control.Instance, now time.Tim
 	if i.StartedAt != nil {
 		up = age(*i.StartedAt, now)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.1f MB\t%d\t%s\n", program, i.State, i.Gen, i.PID,
-		dash(short(i.Build.Commit)), up, i.Conns, float64(i.RSSBytes)/1e6, i.Restarts, dash(i.LastExit))
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.1f %%\t%.1f MB\t%d\t%s\n", program, inColour(i.State, i.State), i.Gen, i.PID,
+		dash(short(i.Build.Commit)), up, i.Conns, i.CPU, float64(i.RSSBytes)/1e6, i.Restarts, dash(i.LastExit))
 	for _, d := range i.Draining {
-		fmt.Fprintf(w, "  └ draining\t\t%d\t%d\t\t\t%d\t\t\tkilled in %s\n", d.Gen, d.PID, d.Conns, max(0, d.Deadline.Sub(now)).Round(time.Second))
+		fmt.Fprintf(w, "  └ draining\t%s\t%d\t%d\t\t\t%d\t\t\t\tkilled in %s\n", inColour("", ""), d.Gen, d.PID, d.Conns, max(0, d.Deadline.Sub(now)).Round(time.Second))
 	}
 }
 
 func swapped(d control.Deploy) string {
-	if d.Verdict != control.Accepted {
+	if d.SwappedMS == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%d ms", d.SwappedMS)

@@ -20,7 +20,7 @@ func TestWhatPeopleSeeOfTheStatus(t *testing.T) {
 		Programs: []control.Program{{Name: "chat", Instances: []control.Instance{
 			{
 				State: "running", Gen: 3, PID: 8, Build: control.Build{Commit: "0123456789abcdef"}, StartedAt: &started,
-				Restarts: 2, LastExit: "killed by SIGSEGV", Conns: 500, RSSBytes: 12_345_678,
+				Restarts: 2, LastExit: "killed by SIGSEGV", Conns: 500, CPU: 12.34, RSSBytes: 12_345_678,
 				Draining: []control.Draining{
 					{Gen: 1, PID: 5, Deadline: now.Add(-time.Second)},
 					{Gen: 2, PID: 6, Conns: 40, Deadline: now.Add(12 * time.Second)},
@@ -30,7 +30,7 @@ func TestWhatPeopleSeeOfTheStatus(t *testing.T) {
 		}}},
 	}
 	for i, verdict := range []control.Verdict{control.Accepted, control.Accepted, control.Rejected, control.Accepted, control.Rejected, control.Pending} {
-		d := control.Deploy{ID: strings.Repeat(string(rune('a'+i)), 12), Verdict: verdict, At: now.Add(time.Duration(i-6) * time.Minute)}
+		d := control.Deploy{ID: strings.Repeat(string(rune('a'+i)), 12), Program: "chat", Verdict: verdict, At: now.Add(time.Duration(i-6) * time.Minute)}
 		switch verdict {
 		case control.Accepted:
 			d.SwappedMS = 120
@@ -50,16 +50,5 @@ func TestWhatPeopleSeeOfTheStatus(t *testing.T) {
 	}
 	if got.String() != string(want) {
 		t.Errorf("got\n%s\nwant, as in %s\n%s", &got, golden, want)
-	}
-}
-
-func TestResidentBytes(t *testing.T) {
-	if got := residentBytes(os.Getpid()); got < 1<<20 || got > 1<<36 {
-		t.Errorf("this process has %d bytes", got)
-	}
-	for _, pid := range []int{0, -1, 1 << 30} {
-		if got := residentBytes(pid); got != 0 {
-			t.Errorf("process %d, which does not exist, has %d bytes", pid, got)
-		}
 	}
 }

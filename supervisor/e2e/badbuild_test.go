@@ -41,7 +41,7 @@ func TestABadBuildChangesNothing(t *testing.T) {
 		"still being written":  {busy(good), "text file busy"},
 		"empty":                {script(""), "is empty"},
 		"no program":           {script("hello"), "neither an ELF executable nor a script"},
-		"crashes":              {script("#!/bin/sh\necho no database here >&2\nexit 7\n"), "exit status 7 before it was ready; its last output: no database here"},
+		"crashes":              {script("#!/bin/sh\necho no database here >&2\nexit 7\n"), "exit status 7 before it was ready\n  | no database here\n"},
 		"dies of a signal":     {script("#!/bin/sh\nkill -SEGV $$\n"), "killed by SIGSEGV before it was ready"},
 		"hangs":                {script("#!/bin/sh\nexec sleep 600\n"), "not ready within 8s"},
 	} {

@@ -53,7 +53,7 @@ func openCommand(t testing.TB, command ...string) *site {
 func (s *site) start(flags []string, command ...string) {
 	t := s.t
 	t.Helper()
-	args := append([]string{"run", "--state", s.state(), "--listen", "http=127.0.0.1:0"}, flags...)
+	args := append([]string{"run", "--state", s.state(), "--listen", "http=127.0.0.1:0", "--bake", "0s"}, flags...)
 	args = append(append(args, "--"), command...)
 	if err := os.Mkdir(s.state(), 0o700); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,10 +9,26 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 )
 
 // ErrUnreachable says that no supervisor answers.
 var ErrUnreachable = errors.New("no supervisor answers")
+
+// Refusal is a supervisor's no.
+type Refusal struct {
+	Status int // of HTTP
+	Text   string
+}
+
+func (r *Refusal) Error() string { return r.Text }
+
+// Mistake reports whether it was asked wrongly.
+func (r *Refusal) Mistake() bool {
+	return r.Status == http.StatusBadRequest || r.Status == http.StatusNotFound
+}
 
 // Client asks a supervisor. It may be used concurrently.
 type Client struct {
@@ -30,21 +47,81 @@ func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 // Status returns what the supervisor does at this moment.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.ask(ctx, http.MethodGet, "/v1/status", &s)
+	err := c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
 	return s, err
 }
 
-// Reload asks for a deploy and returns its id.
-func (c *Client) Reload(ctx context.Context) (id string, err error) {
-	var r Requested
-	err = c.ask(ctx, http.MethodPost, "/v1/reload", &r)
-	return r.ID, err
+// Describe returns everything about a program.
+func (c *Client) Describe(ctx context.Context, program string) (Description, error) {
+	var d Description
+	err := c.ask(ctx, http.MethodGet, programPath(program, ""), nil, &d)
+	return d, err
+}
+
+// Check says what is wrong with the configuration as it is now.
+func (c *Client) Check(ctx context.Context) error {
+	return c.ask(ctx, http.MethodGet, "/v1/check", nil, &struct{}{})
+}
+
+// Deploy asks for deploys and returns at once.
+func (c *Client) Deploy(ctx context.Context, r DeployRequest) (Requested, error) {
+	var requested Requested
+	err := c.ask(ctx, http.MethodPost, "/v1/reload", r, &requested)
+	return requested, err
+}
+
+// Operate does op to a program and returns when it is done.
+func (c *Client) Operate(ctx context.Context, program string, op Operation) (Done, error) {
+	var d Done
+	err := c.ask(ctx, http.MethodPost, programPath(program, "/"+string(op)), nil, &d)
+	return d, err
+}
+
+// Add adds a program and starts it.
+func (c *Client) Add(ctx context.Context, p NewProgram) (Done, error) {
+	var d Done
+	err := c.ask(ctx, http.MethodPost, "/v1/programs", p, &d)
+	return d, err
+}
+
+// Signal sends a signal to a program's serving worker.
+func (c *Client) Signal(ctx context.Context, program, signal string) (Done, error) {
+	var d Done
+	err := c.ask(ctx, http.MethodPost, programPath(program, "/signal"), SignalRequest{signal}, &d)
+	return d, err
+}
+
+func programPath(name, rest string) string { return "/v1/programs/" + url.PathEscape(name) + rest }
+
+// Logs calls each with every line that is asked for until the supervisor ends,
+// each fails, or there are no more.
+func (c *Client) Logs(ctx context.Context, q LogQuery, each func(logs.Line) error) error {
+	body, err := c.open(ctx, http.MethodGet, "/v1/logs?"+q.values().Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	lines := json.NewDecoder(body)
+	for {
+		var l logs.Line
+		switch err := lines.Decode(&l); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("read the logs: %w", err)
+		}
+		if err := each(l); err != nil {
+			return err
+		}
+	}
 }
 
 // Follow calls each with every step of a deploy, from the first, until its
 // verdict, and returns the deploy then.
 func (c *Client) Follow(ctx context.Context, id string, each func(Step)) (Deploy, error) {
-	body, err := c.open(ctx, http.MethodGet, "/v1/deploys/"+id+"/steps")
+	body, err := c.open(ctx, http.MethodGet, "/v1/deploys/"+url.PathEscape(id)+"/steps", nil)
 	if err != nil {
 		return Deploy{}, err
 	}
@@ -62,8 +139,8 @@ func (c *Client) Follow(ctx context.Context, id string, each func(Step)) (Deploy
 	}
 }
 
-func (c *Client) ask(ctx context.Context, method, path string, into any) error {
-	body, err := c.open(ctx, method, path)
+func (c *Client) ask(ctx context.Context, method, path string, send, into any) error {
+	body, err := c.open(ctx, method, path, send)
 	if err != nil {
 		return err
 	}
@@ -75,8 +152,14 @@ func (c *Client) ask(ctx context.Context, method, path string, into any) error {
 }
 
 // open sends a request and returns the body of an answer that does not refuse.
-func (c *Client) open(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://supervisor"+path, nil)
+func (c *Client) open(ctx context.Context, method, path string, send any) (io.ReadCloser, error) {
+	var content bytes.Buffer
+	if send != nil {
+		if err := json.NewEncoder(&content).Encode(send); err != nil {
+			return nil, err
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://supervisor"+path, &content)
 	if err != nil {
 		return nil, err
 	}
@@ -96,5 +179,5 @@ func (c *Client) open(ctx context.Context, method, path string) (io.ReadCloser, 
 	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || p.Error == "" {
 		return nil, fmt.Errorf("the supervisor answers %s", resp.Status)
 	}
-	return nil, errors.New(p.Error)
+	return nil, &Refusal{resp.StatusCode, p.Error}
 }

@@ -38,6 +38,7 @@ type Instance struct {
 	Restarts  int        `json:"restarts"`  // after crashes
 	LastExit  string     `json:"last_exit"` // "" if none has ended unasked or failed to get ready while none served
 	Conns     int        `json:"conns"`
+	CPU       float64    `json:"cpu_percent"` // of one processor, over the last seconds
 	RSSBytes  int64      `json:"rss_bytes"`
 	Draining  []Draining `json:"draining"`
 }
@@ -48,6 +49,7 @@ type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"` // as the worker told it
 	SHA256  string `json:"sha256"`
+	Pinned  bool   `json:"pinned"` // a restart runs exactly this content; not so for scripts
 }
 
 // Draining is a worker on its way out.
@@ -75,15 +77,100 @@ type Deploy struct {
 	Program   string    `json:"program"`
 	Verdict   Verdict   `json:"verdict"`
 	Reason    string    `json:"reason"`
-	At        time.Time `json:"at"`         // when it was asked for
-	SwappedMS int64     `json:"swapped_ms"` // from then until the new build served
+	At        time.Time `json:"at"`               // when it was asked for
+	SwappedMS int64     `json:"swapped_ms"`       // from then until the new build served
+	By        string    `json:"by,omitempty"`     // who asked
+	Output    []string  `json:"output,omitempty"` // the last lines of a build that failed
 }
 
 // Step is one line of a deploy's timeline. The last one carries the deploy
 // with its verdict.
 type Step struct {
-	At     time.Time `json:"at"`
-	Step   string    `json:"step"` // requested, pinned, spawned, ready, adopted, swapped, superseded, accepted, rejected, returned
-	Detail string    `json:"detail,omitempty"`
-	Deploy *Deploy   `json:"deploy,omitempty"`
+	At     time.Time  `json:"at"`
+	Step   string     `json:"step"` // requested, pinned, spawned, ready, adopted, swapped, baking, returning, superseded, accepted, rejected, returned
+	Detail string     `json:"detail,omitempty"`
+	Until  *time.Time `json:"until,omitempty"` // when the step ends, of baking
+	Deploy *Deploy    `json:"deploy,omitempty"`
+}
+
+// DeployRequest asks for deploys.
+type DeployRequest struct {
+	Programs []string `json:"programs,omitempty"` // none means all that are not stopped
+	Build    string   `json:"build,omitempty"`    // an executable in place of the configured one, for this deploy
+	Rollback bool     `json:"rollback,omitempty"` // the build before, as it was
+}
+
+// Requested answers a request for deploys. There is one for each program.
+type Requested struct {
+	ID      string   `json:"id"` // of the first
+	Deploys []Ticket `json:"deploys"`
+}
+
+// Ticket names a deploy that was asked for.
+type Ticket struct {
+	ID      string `json:"id"`
+	Program string `json:"program"`
+}
+
+// NewProgram adds a program at run time.
+type NewProgram struct {
+	Name    string            `json:"name"`
+	Command []string          `json:"command"`
+	Dir     string            `json:"dir"`
+	Env     map[string]string `json:"env,omitempty"`
+	Listen  []Listen          `json:"listen,omitempty"`
+}
+
+// Operation is what can be done to a program beside deploying it.
+type Operation string
+
+// Operations on a program.
+const (
+	OpStart   Operation = "start"
+	OpStop    Operation = "stop"
+	OpRestart Operation = "restart"
+	OpReset   Operation = "reset"
+	OpDelete  Operation = "delete"
+)
+
+// Done answers an operation.
+type Done struct {
+	Program string `json:"program"`
+	State   string `json:"state"`             // of the program now
+	Warning string `json:"warning,omitempty"` // what could not be done beside it
+}
+
+// SignalRequest sends a signal to a program's workers.
+type SignalRequest struct {
+	Signal string `json:"signal"` // TERM or SIGTERM
+}
+
+// Description is everything about a program but the values of its environment,
+// which never leave the supervisor.
+type Description struct {
+	Program   Program   `json:"program"`
+	Command   []string  `json:"command"`
+	Dir       string    `json:"dir"`
+	Env       []string  `json:"env"`       // names
+	EnvFiles  []string  `json:"env_files"` // paths
+	Listen    []Listen  `json:"listen"`
+	Settings  []Setting `json:"settings"`
+	From      string    `json:"from"` // the file that names it, "command line" or "run time"
+	Deploys   []Deploy  `json:"deploys"`
+	LastLines []string  `json:"last_lines"`
+}
+
+// Setting is one line of a program's configuration.
+type Setting struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// LogQuery says which lines are wanted.
+type LogQuery struct {
+	Programs []string // none means all
+	Lines    int      // the last ones only; 0 means all that are kept
+	Since    time.Time
+	Err      bool // of stderr only
+	Follow   bool // those to come, too
 }

@@ -4,17 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 )
 
 // backend is a supervisor that is told what to answer.
@@ -22,11 +27,54 @@ type backend struct {
 	status Status
 	err    error
 	steps  chan Step // of the deploy "one"
+	lines  []logs.Line
+	asked  []string // of what changes or tells something
 }
 
 func (b *backend) Status(context.Context) (Status, error) { return b.status, b.err }
 
-func (b *backend) Reload(context.Context) (string, error) { return "one", b.err }
+func (b *backend) Describe(_ context.Context, program string) (Description, error) {
+	if program != "chat" {
+		return Description{}, Refuse(ErrNoProgram, "no program %q: there is chat", program)
+	}
+	return Description{From: "here", Settings: []Setting{{"bake", "30s"}}}, b.err
+}
+
+func (b *backend) Check(context.Context) error { return b.err }
+
+func (b *backend) Deploy(_ context.Context, r DeployRequest, by string) (Requested, error) {
+	b.asked = append(b.asked, fmt.Sprintf("deploy %v %q %t by %s", r.Programs, r.Build, r.Rollback, by))
+	return Requested{ID: "one", Deploys: []Ticket{{"one", "chat"}}}, b.err
+}
+
+func (b *backend) Operate(_ context.Context, program string, op Operation) (Done, error) {
+	b.asked = append(b.asked, string(op)+" "+program)
+	return Done{Program: program, State: "running", Warning: "not recorded"}, b.err
+}
+
+func (b *backend) Add(_ context.Context, p NewProgram) (Done, error) {
+	b.asked = append(b.asked, fmt.Sprintf("add %+v", p))
+	return Done{Program: p.Name, State: "running"}, b.err
+}
+
+func (b *backend) Signal(_ context.Context, program, signal string) (Done, error) {
+	b.asked = append(b.asked, "signal "+signal+" "+program)
+	return Done{Program: program, State: "running"}, b.err
+}
+
+func (b *backend) Logs(ctx context.Context, q LogQuery, each func(logs.Line) error) error {
+	b.asked = append(b.asked, fmt.Sprintf("logs %+v", q))
+	for _, l := range b.lines {
+		if err := each(l); err != nil {
+			return err
+		}
+	}
+	if q.Follow {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return b.err
+}
 
 func (b *backend) Follow(ctx context.Context, id string, each func(Step) error) error {
 	if id != "one" {
@@ -115,9 +163,10 @@ func TestTheNamesOfTheContract(t *testing.T) {
 func TestADeployIsFollowedToItsVerdict(t *testing.T) {
 	b := &backend{steps: make(chan Step)}
 	c, _ := serve(t, b)
-	id, err := c.Reload(t.Context())
-	if err != nil || id != "one" {
-		t.Fatalf("Reload: %q, %v", id, err)
+	asked, err := c.Deploy(t.Context(), DeployRequest{})
+	id := asked.ID
+	if err != nil || id != "one" || asked.Deploys[0] != (Ticket{"one", "chat"}) {
+		t.Fatalf("Deploy: %+v, %v", asked, err)
 	}
 	pending := &Deploy{ID: "one", Verdict: Pending}
 	rejected := &Deploy{ID: "one", Verdict: Rejected, Reason: "exit status 3"}
@@ -135,7 +184,7 @@ func TestADeployIsFollowedToItsVerdict(t *testing.T) {
 		steps = append(steps, s.Step)
 		told <- s.Step
 	})
-	if err != nil || got != *rejected {
+	if err != nil || !reflect.DeepEqual(got, *rejected) {
 		t.Errorf("got %+v, %v; want %+v", got, err, *rejected)
 	}
 	if want := []string{"requested", "spawned", "rejected"}; !slices.Equal(steps, want) {
@@ -156,8 +205,8 @@ func TestARefusalIsToldAsItIs(t *testing.T) {
 	if _, err := c.Status(t.Context()); err == nil || err.Error() != "the supervisor is stopping" {
 		t.Errorf("Status: %v", err)
 	}
-	if _, err := c.Reload(t.Context()); err == nil || err.Error() != "the supervisor is stopping" {
-		t.Errorf("Reload: %v", err)
+	if _, err := c.Deploy(t.Context(), DeployRequest{}); err == nil || err.Error() != "the supervisor is stopping" {
+		t.Errorf("Deploy: %v", err)
 	}
 }
 
@@ -185,6 +234,10 @@ func TestWhatTheAPIRefuses(t *testing.T) {
 		"POST /v1/status":           http.StatusMethodNotAllowed,
 		"GET /v2/status":            http.StatusNotFound,
 		"GET /":                     http.StatusNotFound,
+		"GET /v1/programs/nosuch":   http.StatusNotFound,
+		"GET /v1/logs?lines=many":   http.StatusBadRequest,
+		"GET /v1/logs?since=soon":   http.StatusBadRequest,
+		"POST /v1/programs/a/b/c":   http.StatusNotFound,
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		if got := status(t, c, method, path); got != want {
@@ -247,8 +300,8 @@ func TestNoSupervisor(t *testing.T) {
 	if _, err := c.Status(t.Context()); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("Status: %v", err)
 	}
-	if _, err := c.Reload(t.Context()); !errors.Is(err, ErrUnreachable) {
-		t.Errorf("Reload: %v", err)
+	if _, err := c.Deploy(t.Context(), DeployRequest{}); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Deploy: %v", err)
 	}
 	if _, err := c.Follow(t.Context(), "one", func(Step) {}); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("Follow: %v", err)
@@ -283,5 +336,149 @@ func TestASocketThatFailsIsAnError(t *testing.T) {
 	l.Close()
 	if err := (&Server{Backend: &backend{}, Log: slog.New(slog.DiscardHandler)}).Serve(t.Context(), l); err == nil {
 		t.Error("Serve returned no error")
+	}
+}
+
+func TestWhatIsAskedArrives(t *testing.T) {
+	b := &backend{lines: []logs.Line{{Program: "chat", Gen: 3, Text: "hello", Err: true}}}
+	c, _ := serve(t, b)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ctx := t.Context()
+	var seen []logs.Line
+	for _, ask := range []func() error{
+		func() error {
+			_, err := c.Deploy(ctx, DeployRequest{Programs: []string{"chat"}, Build: "/srv/new"})
+			return err
+		},
+		func() error { _, err := c.Deploy(ctx, DeployRequest{Rollback: true}); return err },
+		func() error {
+			d, err := c.Operate(ctx, "chat", OpStop)
+			if d != (Done{"chat", "running", "not recorded"}) {
+				t.Errorf("done %+v", d)
+			}
+			return err
+		},
+		func() error { _, err := c.Signal(ctx, "chat", "USR1"); return err },
+		func() error {
+			_, err := c.Add(ctx, NewProgram{Name: "mail", Command: []string{"/bin/maild"}})
+			return err
+		},
+		func() error {
+			return c.Logs(ctx, LogQuery{Programs: []string{"chat"}, Lines: 3, Since: at, Err: true}, func(l logs.Line) error {
+				seen = append(seen, l)
+				return nil
+			})
+		},
+		func() error { return c.Check(ctx) },
+	} {
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+	}
+	me := userName(uint32(os.Geteuid())) + ", pid " + strconv.Itoa(os.Getpid())
+	want := []string{
+		`deploy [chat] "/srv/new" false by ` + me, `deploy [] "" true by ` + me, "stop chat", "signal USR1 chat",
+		"add {Name:mail Command:[/bin/maild] Dir: Env:map[] Listen:[]}",
+		"logs {Programs:[chat] Lines:3 Since:2026-01-02 03:04:05 +0000 UTC Err:true Follow:false}",
+	}
+	if !slices.Equal(b.asked, want) {
+		t.Errorf("got  %q\nwant %q", b.asked, want)
+	}
+	if !reflect.DeepEqual(seen, b.lines) {
+		t.Errorf("lines %+v, want %+v", seen, b.lines)
+	}
+}
+
+// A typo in a request must not do something else than was meant.
+func TestAMistakenRequestDoesNothing(t *testing.T) {
+	b := &backend{}
+	c, _ := serve(t, b)
+	for _, body := range []string{`{"programms":["chat"]}`, `{"programs":"chat"}`, `{`, "\x00"} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://supervisor/v1/reload", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusBadRequest || len(b.asked) != 0 {
+			t.Errorf("%q: %d, and %q was asked", body, resp.StatusCode, b.asked)
+		}
+	}
+	if _, err := c.Describe(t.Context(), "nosuch"); err == nil || !err.(*Refusal).Mistake() || err.Error() != `no program "nosuch": there is chat` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoFollowsLogsDoesNotHoldUpTheEnd(t *testing.T) {
+	b := &backend{lines: []logs.Line{{Program: "chat", Text: "hello"}}}
+	c, stop := serve(t, b)
+	began, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- c.Logs(t.Context(), LogQuery{Follow: true}, func(logs.Line) error { close(began); return nil })
+	}()
+	<-began
+	from := time.Now()
+	stop()
+	if took := time.Since(from); took > stopTime {
+		t.Errorf("it took %v", took)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the follower got %v", err)
+	}
+}
+
+func TestWhoMayChangeThings(t *testing.T) {
+	self := uint32(os.Geteuid())
+	other := self + 1
+	for name, test := range map[string]struct {
+		peer  peer
+		group int
+		want  bool
+	}{
+		"the owner":                     {peer{uid: self}, -1, true},
+		"root":                          {peer{uid: 0}, -1, true},
+		"somebody":                      {peer{uid: other, groups: []uint32{7}}, -1, false},
+		"a member":                      {peer{uid: other, groups: []uint32{5, 7}}, 7, true},
+		"no member":                     {peer{uid: other, groups: []uint32{5}}, 7, false},
+		"nobody the kernel can tell of": {peer{err: errors.New("no")}, 7, false},
+	} {
+		if err := test.peer.mayChange(test.group); (err == nil) != test.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The kernel names this process, with every group it is in.
+func TestThePeerIsWhoItIs(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	p := peerOf(accepted)
+	groups, err := os.Getgroups()
+	if p.err != nil || err != nil || p.pid != int32(os.Getpid()) || p.uid != uint32(os.Geteuid()) {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	for _, g := range append(groups, os.Getegid()) {
+		if !slices.Contains(p.groups, uint32(g)) {
+			t.Errorf("group %d is missing in %v", g, p.groups)
+		}
+	}
+	if got := peerOf(&net.IPConn{}); got.err == nil {
+		t.Errorf("of no socket: %+v", got)
 	}
 }

@@ -22,6 +22,8 @@ type Listener struct {
 	Name    string
 	FD      int
 	Address address.Address // with the port that the kernel chose
+
+	asked address.Address // as the configuration has it
 }
 
 // Open opens all of listens or none. An error names the socket and what is in

@@ -130,20 +130,49 @@ func (d *Dir) WritePID() error {
 	return nil
 }
 
-// Listen opens the control socket with mode 0600, in place of one that a dead
-// supervisor left: the lock says that none is alive.
-func (d *Dir) Listen() (net.Listener, error) {
+// Listen opens the control socket with mode 0600, or 0660 for the members of
+// group if that is not negative, in place of one that a dead supervisor left: the
+// lock says that none is alive.
+func (d *Dir) Listen(group int) (net.Listener, error) {
 	if err := os.Remove(filepath.Join(d.path, socketName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	old := unix.Umask(0o177) // the socket has its final mode from the start
-	defer unix.Umask(old)
+	mask := 0o177 // the socket has its final mode from the start
+	if group >= 0 {
+		mask = 0o117
+	}
+	old := unix.Umask(mask)
 	l, err := net.Listen("unix", socketPath(d.fd(d.root)))
+	unix.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("control socket in %s: %w", d.path, err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // Close removes it by its name
+	if err := d.admit(group); err != nil {
+		l.Close()
+		return nil, err
+	}
 	return l, nil
+}
+
+// admit lets the members of group reach the socket, the folder last: until then
+// it is private.
+func (d *Dir) admit(group int) error {
+	if group < 0 {
+		return nil
+	}
+	root := d.fd(d.root)
+	err := unix.Fchownat(root, socketName, -1, group, 0)
+	if err == nil {
+		err = unix.Fchown(root, -1, group)
+	}
+	if err == nil {
+		err = unix.Fchmod(root, 0o710)
+	}
+	if err != nil {
+		return fmt.Errorf("give the control socket to group %d: %w", group, err)
+	}
+	return nil
 }
 
 // socketPath names the control socket through a descriptor of its folder: a

@@ -163,7 +163,7 @@ func TestTheControlSocket(t *testing.T) {
 			}
 			d := open(t, path)
 			for range 2 { // the second takes the place of the first, which is stale by then
-				l, err := d.Listen()
+				l, err := d.Listen(-1)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -189,7 +189,7 @@ func TestTheControlSocket(t *testing.T) {
 func TestNobodyAnswers(t *testing.T) {
 	empty, stale, full := t.TempDir(), t.TempDir(), t.TempDir()
 	d := open(t, stale)
-	l, err := d.Listen()
+	l, err := d.Listen(-1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (in *Instance) greeted(g *generation, hello proto.Hello) {
 		return
 	}
 	g.joined = true
-	if in.keep != nil {
+	if in.keep != nil && !g.plan.NoHandover {
 		g.formats, g.files = hello.Formats, hello.Files
 	}
 	g.about.Version, g.about.Commit = hello.Build.Version, hello.Build.Commit
@@ -50,7 +50,7 @@ func (in *Instance) greeted(g *generation, hello proto.Hello) {
 func (in *Instance) ping() {
 	in.tidy()
 	if g := in.serving; g != nil && g.unanswered >= hungAfter && g.sealed == "" {
-		in.abort(g)
+		in.abort(g, fmt.Sprintf("hung: no answer to %d pings", g.unanswered))
 	}
 	for _, g := range in.generations() {
 		if g.joined {
@@ -82,10 +82,11 @@ func (in *Instance) tidy() {
 	}
 }
 
-// abort ends a hung worker so that it can still say where it hangs.
-func (in *Instance) abort(g *generation) {
-	g.sealed = fmt.Sprintf("hung: no answer to %d pings", g.unanswered)
-	in.log.Error("worker hangs", "gen", g.number, "unanswered", g.unanswered)
+// abort ends a worker that serves nobody well so that it can still say where it
+// hangs.
+func (in *Instance) abort(g *generation, why string) {
+	g.sealed = why
+	in.log.Error("worker hangs", "gen", g.number, "reason", why)
 	g.process.Signal(syscall.SIGABRT)
 	g.timer = time.AfterFunc(abortGrace, func() { in.post(func() { in.kill(g, g.sealed) }) })
 }

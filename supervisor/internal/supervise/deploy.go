@@ -53,6 +53,25 @@ func newID() string {
 	return hex.EncodeToString(id)
 }
 
+// Reject enters a deploy that a mistake rejects before anything is started, and
+// returns its id.
+func (b *Book) Reject(program, reason string) (id string) {
+	d := b.open(program)
+	b.conclude(d, control.Rejected, because(reason))
+	return d.record.ID
+}
+
+// Asked notes who asked for a deploy.
+func (b *Book) Asked(id, by string) {
+	d, err := b.find(id)
+	if err != nil {
+		return // forgotten already, in a storm of requests
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d.record.By = by
+}
+
 // step adds to d's timeline and to those of the requests that wait for it. A
 // nil d is nobody's deploy.
 func (b *Book) step(d *deploy, name, detail string) {
@@ -77,6 +96,20 @@ func (b *Book) swapped(d *deploy) {
 	b.add(d, "swapped", fmt.Sprintf("in %d ms", d.record.SwappedMS))
 }
 
+// baking notes how long d's build is on trial.
+func (b *Book) baking(d *deploy, length time.Duration) {
+	if d == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	until := time.Now().Add(length)
+	b.add(d, "baking", "for "+length.String())
+	for _, each := range append(slices.Clone(d.earlier), d) {
+		each.steps[len(each.steps)-1].Until = &until
+	}
+}
+
 // supersede makes old wait for d's verdict.
 func (b *Book) supersede(old, d *deploy) {
 	if old == nil {
@@ -90,16 +123,16 @@ func (b *Book) supersede(old, d *deploy) {
 }
 
 // conclude gives d, and the requests that wait for it, their verdict.
-func (b *Book) conclude(d *deploy, v control.Verdict, reason string) {
+func (b *Book) conclude(d *deploy, v control.Verdict, reason cause) {
 	if d == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, each := range append(d.earlier, d) {
-		each.record.Verdict, each.record.Reason = v, reason
+		each.record.Verdict, each.record.Reason, each.record.Output = v, reason.String(), reason.output
 	}
-	b.add(d, string(v), reason)
+	b.add(d, string(v), reason.why)
 	d.earlier = nil
 }
 

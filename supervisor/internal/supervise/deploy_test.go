@@ -38,7 +38,7 @@ func TestEveryFollowerSeesTheWholeTimeline(t *testing.T) {
 		b.step(d, name, "")
 		want = append(want, name)
 	}
-	b.conclude(d, control.Rejected, "why")
+	b.conclude(d, control.Rejected, because("why"))
 	want = append(want, "rejected")
 	followers.Wait()
 	late, err := follow(t.Context(), &b, d.record.ID)
@@ -105,7 +105,7 @@ func TestAFollowerKeepsADeployThatTheBookForgets(t *testing.T) {
 	for range kept {
 		b.open("chat")
 	}
-	b.conclude(d, control.Accepted, "")
+	b.conclude(d, control.Accepted, cause{})
 	if err := <-done; err != nil {
 		t.Errorf("got %v, want the verdict", err)
 	}
@@ -116,7 +116,7 @@ func TestNobodysDeployIsIgnored(t *testing.T) {
 	b.step(nil, "pinned", "")
 	b.swapped(nil)
 	b.supersede(nil, nil)
-	b.conclude(nil, control.Accepted, "")
+	b.conclude(nil, control.Accepted, cause{})
 	if n := len(b.Deploys()); n != 0 {
 		t.Errorf("%d deploys", n)
 	}

@@ -6,13 +6,23 @@
 // and carries the actions out.
 //
 //	stopped    ── start, reload ──► starting
-//	starting   ── ready ──────────► running
+//	starting   ── ready ──────────► baking
 //	           ── failed, fell ───► backoff
+//	baking     ── baked ──────────► running     (its build is the last good one now)
+//	           ── crashed ────────► backoff     (returned: the last good build is next)
+//	           ── unfit ──────────► returning
+//	           ── reload ─────────► replacing
 //	running    ── reload ─────────► swapping
 //	           ── crashed ────────► backoff
-//	swapping   ── ready, failed ──► running
+//	           ── finished ───────► stopped     (its restart policy leaves it at that)
+//	swapping   ── ready ──────────► baking
+//	           ── failed ─────────► running
 //	           ── fell ───────────► backoff     (the candidate took over, and died of it)
 //	           ── crashed ────────► starting    (the candidate is on its way)
+//	replacing  ── as swapping, with a build on trial in the place of a good one
+//	returning  ── ready ──────────► running     (returned)
+//	           ── failed ─────────► ailing ── retry ──► returning
+//	           ── crashed ────────► restarting
 //	backoff    ── retry ──────────► restarting
 //	           ── start, reload ──► starting
 //	restarting ── ready ──────────► running
@@ -35,8 +45,8 @@
 //     never kills the last good build that comes back after a crash: it waits.
 //  2. A worker accepts when it is told to go, not when it says ready: killing
 //     one that was not promoted costs no client.
-//  3. A crash restart runs the build that was last good, pinned. Only a reload
-//     chooses another.
+//  3. A crash restart runs the build that was last good, pinned, with the plan
+//     (environment, settings) that it had. Only a reload chooses others.
 //  4. The first restart of a worker that was stable is at once; later ones wait
 //     longer and longer, with full jitter, and never end.
 //  5. Every reload ends in a verdict with a reason, on every path.
@@ -45,4 +55,7 @@
 //  7. A worker that dies leaves its connections to the next one, that takes them
 //     within 30 s; else their peers see the end. When a candidate has taken over
 //     and dies before it could say so, the last good build is the next one.
+//  8. A build is good once it has served for its bake time. Until then its crash,
+//     its silence or its failing health check brings the last good one back; which
+//     that is does not change while a trial is open, however many deploys follow.
 package supervise

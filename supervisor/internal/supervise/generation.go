@@ -12,6 +12,7 @@ import (
 type generation struct {
 	number  int
 	build   Build         // nil until pinned
+	plan    *Plan         // how it was started and is treated
 	about   control.Build // of build, and of what the worker told
 	process Process       // nil until launched
 	joined  bool          // it said hello: it takes messages; else signals
@@ -56,14 +57,30 @@ func (g *generation) disarm() {
 	}
 }
 
+// cause is why something ended, with the last that it wrote.
+type cause struct {
+	why    string
+	output []string
+}
+
+// because is a cause without output.
+func because(why string) cause { return cause{why: why} }
+
+func (c cause) String() string {
+	if len(c.output) == 0 {
+		return c.why
+	}
+	return c.why + "; its last output: " + strings.Join(c.output, " | ")
+}
+
 // ending says why g ended: how, and the last that it wrote.
-func (g *generation) ending(how string) string {
+func (g *generation) ending(how string) cause {
 	if g.process == nil {
-		return how
+		return because(how)
 	}
 	lines := g.process.LastOutput()
 	if len(lines) == 0 {
-		return how + " (it wrote nothing)"
+		return because(how + " (it wrote nothing)")
 	}
-	return how + "; its last output: " + strings.Join(lines, " | ")
+	return cause{how, lines}
 }

@@ -47,12 +47,8 @@ type handover struct {
 	after   []func() // what waits for the end, which must not be called off
 }
 
-// openKeep makes room for connections, unless they are to end with their
-// worker.
+// openKeep makes room for connections.
 func (in *Instance) openKeep() {
-	if in.cfg.NoHandover {
-		return
-	}
 	k, err := keep.New(keep.Limit(keep.Files()))
 	if err != nil {
 		in.log.Error("connections end with their worker", "err", err)
@@ -61,9 +57,9 @@ func (in *Instance) openKeep() {
 	in.keep = k
 }
 
-// arena is what every worker of this instance maps, 0 if there is none.
-func (in *Instance) arena() int {
-	if in.keep == nil {
+// arena is what the workers of a plan map, 0 if there is none.
+func (in *Instance) arena(plan *Plan) int {
+	if in.keep == nil || plan.NoHandover {
 		return 0
 	}
 	return in.keep.Arena()
@@ -118,7 +114,7 @@ func (in *Instance) beginHandover(g *generation) {
 // refuse ends a candidate that could not take over.
 func (in *Instance) refuse(g *generation, why string) {
 	in.discard(why)
-	in.failed(g, why)
+	in.failed(g, why, Failed)
 }
 
 // offer gives the candidate as many descriptors as may be in flight, and tells
@@ -385,7 +381,7 @@ func (in *Instance) endHandover(h *handover) {
 	case swap.StageDone:
 		n := in.keep.Take(h.late)
 		in.log.Info("connections moved", "gen", h.young.number, "conns", n, "late", len(h.late), "swap", h.id)
-		in.fire(Ready, "")
+		in.fire(Ready, cause{})
 	case swap.StageFailed:
 		in.keep.Withdraw()
 		in.handoverFailed(h)
@@ -426,7 +422,7 @@ func (in *Instance) candidateDied(g *generation, how string) {
 	in.follow(news)
 	in.forget(g)
 	if h.stage == swap.StageFailed {
-		in.failed(g, h.why)
+		in.failed(g, h.why, Failed)
 	}
 }
 
@@ -435,7 +431,7 @@ func (in *Instance) fell(h *handover) {
 	g := h.young
 	in.lastExit, in.lastUptime = h.why, 0
 	reason := g.ending(h.why)
-	in.log.Error("worker crashed", "gen", g.number, "reason", reason)
+	in.log.Error("worker crashed", "gen", g.number, "reason", reason.String())
 	in.keep.Abandon(g.number)
 	in.fire(Fell, reason)
 }

@@ -52,7 +52,7 @@ func openSite(t *testing.T, clients int) *site {
 	s.next("")
 	out := &testOutput{t: t}
 	program := &Program{
-		Name: "echo", Path: self, Args: []string{echoName, s.manner, "v1"}, Output: out,
+		Name: "echo", Path: self, Env: worker.Inherit(os.Environ()), Args: []string{echoName, s.manner, "v1"}, Output: out,
 		Sockets: []worker.Socket{{Name: "http", FD: int(file.Fd())}},
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -16,36 +17,6 @@ import (
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
-// Config is what an instance needs to know. The zero value of every duration
-// and rate is the documented default.
-type Config struct {
-	Program      string
-	Index        int
-	ReadyTimeout time.Duration // from the start to ready; 0 means 10 s
-	DrainTimeout time.Duration // from drain to the end; 0 means 30 s
-	DrainRate    int           // connections a draining worker closes per second; 0 means 300
-	NoHandover   bool          // connections end with their worker
-	StepTimeout  time.Duration // for each step of a handover; 0 means 5 s
-	Restart      Restart
-}
-
-func (c Config) withDefaults() Config {
-	if c.ReadyTimeout <= 0 {
-		c.ReadyTimeout = 10 * time.Second
-	}
-	if c.DrainTimeout <= 0 {
-		c.DrainTimeout = 30 * time.Second
-	}
-	if c.DrainRate <= 0 {
-		c.DrainRate = 300
-	}
-	if c.StepTimeout <= 0 {
-		c.StepTimeout = 5 * time.Second
-	}
-	c.Restart = c.Restart.withDefaults()
-	return c
-}
-
 const (
 	pingEvery  = time.Second     // how often a worker is asked whether it lives
 	hungAfter  = 10              // pings without an answer; counted, so that a suspended machine kills nobody
@@ -53,36 +24,47 @@ const (
 	drainGrace = time.Second     // from a drain's time-out to SIGKILL
 )
 
-// ErrStopping says that the instance has ended or is about to.
-var ErrStopping = errors.New("the supervisor is stopping")
+// Errors of what an operator asks for.
+var (
+	ErrStopping   = errors.New("the supervisor is stopping")
+	ErrNoPrevious = errors.New("no earlier build is held: none served before the present one")
+	ErrNotRunning = errors.New("it does not run")
+)
 
-// Instance supervises one copy of a program. Reload, Kill and Status may be
-// called concurrently, while [Instance.Run] runs.
+// Instance supervises one copy of a program. Its methods may be called
+// concurrently, while [Instance.Run] runs.
 type Instance struct {
-	cfg      Config
-	launcher Launcher
-	book     *Book
-	log      *slog.Logger
-	inbox    chan func() // run by the loop, which owns everything below; unbuffered: what was taken is run
-	ended    chan struct{}
-	tasks    sync.WaitGroup // launches under way
+	cfg   Config // of which only what does not change is used
+	book  *Book
+	log   *slog.Logger
+	inbox chan func() // run by the loop, which owns everything below; unbuffered: what was taken is run
+	ended chan struct{}
+	tasks sync.WaitGroup // launches under way
 
 	state     State
-	keep      *keep.Keep  // of its connections; nil: they end with their worker
-	handover  *handover   // under way
-	changes   int         // of keep, when it was looked at last
-	untidy    int         // of them since memory was given back
-	calm      int         // ticks without one
-	swaps     uint32      // number of the latest handover
-	orphaned  *time.Timer // runs while connections are nobody's
-	generated int         // number of the latest generation
+	changed   chan struct{} // closed and replaced when the state changes
+	pending   []Event       // to happen once the present one is over
+	quitting  bool          // Run is about to return
+	plan      *Plan         // chosen last
+	chosen    Build         // that Spawn starts instead of what is there; nil: none
+	keep      *keep.Keep    // of its connections; nil: they end with their worker
+	handover  *handover     // under way
+	changes   int           // of keep, when it was looked at last
+	untidy    int           // of them since memory was given back
+	calm      int           // ticks without one
+	swaps     uint32        // number of the latest handover
+	orphaned  *time.Timer   // runs while connections are nobody's
+	generated int           // number of the latest generation
 	candidate *generation
 	serving   *generation
 	leaving   map[*generation]bool
-	lastGood  Build // pinned, of the latest generation that served
+	lastGood  *pinned // what a crash restart and a return start; nil before the first
+	previous  *pinned // the last good one before it, for a rollback
+	trial     *trial  // of the serving build
+	checks    *checks // of the serving worker's health
 
-	deploy     *deploy // under way
-	superseded *deploy // by the one under way
+	deploy     *deploy // of the candidate
+	superseded *deploy // by that one
 	backoff    backoff
 	retry      *time.Timer
 	lastUptime time.Duration // of the worker that crashed last
@@ -94,8 +76,9 @@ type Instance struct {
 func NewInstance(cfg Config, l Launcher, book *Book, log *slog.Logger) *Instance {
 	cfg = cfg.withDefaults()
 	return &Instance{
-		cfg: cfg, launcher: l, book: book,
+		cfg: cfg, plan: &Plan{cfg, l}, book: book,
 		log:     log.With("program", cfg.Program),
+		changed: make(chan struct{}),
 		inbox:   make(chan func()),
 		ended:   make(chan struct{}),
 		leaving: map[*generation]bool{},
@@ -103,31 +86,41 @@ func NewInstance(cfg Config, l Launcher, book *Book, log *slog.Logger) *Instance
 	}
 }
 
-// Run starts the program and keeps it running until ctx ends; then it drains
-// it and returns when no process of it is left.
+// Run starts the program, unless it is to be started later, and keeps it as
+// operators want it until ctx ends; then it drains it and returns when no
+// process of it is left.
 func (in *Instance) Run(ctx context.Context) error {
 	in.openKeep()
 	defer in.end()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
-	in.fire(Start, "")
+	if !in.cfg.Later {
+		in.fire(Start, cause{})
+	}
 	stop := ctx.Done()
-	for in.state != Stopped {
+	for !in.over() {
 		select {
 		case f := <-in.inbox:
 			f()
 		case <-tick.C:
 			in.ping()
 		case <-stop:
-			in.unlessSwapping(func() { in.fire(Stop, ErrStopping.Error()) })
+			in.quitting = true
+			in.unlessSwapping(func() { in.fire(Stop, because(ErrStopping.Error())) })
 			stop = nil
 		}
-		if in.candidate == nil && in.serving == nil && len(in.leaving) == 0 {
-			in.fire(Empty, "")
+		if in.isEmpty() {
+			in.fire(Empty, cause{})
 		}
 	}
 	return nil
 }
+
+func (in *Instance) isEmpty() bool {
+	return in.candidate == nil && in.serving == nil && len(in.leaving) == 0
+}
+
+func (in *Instance) over() bool { return in.quitting && in.state == Stopped && in.isEmpty() }
 
 func (in *Instance) end() {
 	close(in.ended)
@@ -135,8 +128,11 @@ func (in *Instance) end() {
 	if in.orphaned != nil {
 		in.orphaned.Stop()
 	}
-	if in.lastGood != nil {
-		in.lastGood.Close()
+	held := in.held()
+	in.lastGood, in.previous = nil, nil
+	in.choose(in.plan, nil)
+	for _, p := range held {
+		in.release(p.build)
 	}
 	if in.keep != nil {
 		in.keep.Close()
@@ -153,21 +149,15 @@ func (in *Instance) post(f func()) bool {
 	}
 }
 
-// Reload asks for the build that the configuration names now and returns the
-// deploy's id, to be followed in the book. [ErrStopping] when it comes too late.
-func (in *Instance) Reload() (id string, err error) {
-	d := in.book.open(in.cfg.Program)
-	if !in.post(func() { in.unlessSwapping(func() { in.reload(d) }) }) {
-		in.book.conclude(d, control.Rejected, ErrStopping.Error())
-		return d.record.ID, ErrStopping
+// fire makes e happen, and what it leads to. reason is told where a deploy ends
+// by it.
+func (in *Instance) fire(e Event, reason cause) {
+	in.happen(e, reason)
+	for len(in.pending) > 0 {
+		e := in.pending[0]
+		in.pending = in.pending[1:]
+		in.happen(e, cause{})
 	}
-	return d.record.ID, nil
-}
-
-func (in *Instance) reload(d *deploy) {
-	in.superseded, in.deploy = in.deploy, d
-	in.backoff.reset()
-	in.fire(Reload, ErrStopping.Error()) // the only reason to reject one at once
 }
 
 // Kill ends every process of the instance at once; Run then returns if it was
@@ -180,8 +170,7 @@ func (in *Instance) Kill() {
 	})
 }
 
-// fire makes e happen. reason is told where a deploy is rejected by it.
-func (in *Instance) fire(e Event, reason string) {
+func (in *Instance) happen(e Event, reason cause) {
 	was := in.state
 	state, actions := next(was, e)
 	in.state = state
@@ -190,17 +179,23 @@ func (in *Instance) fire(e Event, reason string) {
 	}
 	if state != was {
 		in.log.Debug("state changed", "from", was.String(), "to", state.String(), "event", e.String())
+		close(in.changed)
+		in.changed = make(chan struct{})
 	}
 }
 
-func (in *Instance) perform(a Action, reason string) {
+func (in *Instance) perform(a Action, reason cause) {
 	switch a {
 	case Spawn:
-		in.spawn(nil)
+		build := in.chosen
+		in.chosen = nil
+		in.spawn(build, in.plan)
 	case Respawn:
-		in.spawn(in.lastGood)
+		in.spawn(in.lastGood.build, in.lastGood.plan)
 	case Promote:
 		in.promote()
+	case Bake:
+		in.bake()
 	case Drain:
 		in.drain()
 	case Kill:
@@ -210,10 +205,14 @@ func (in *Instance) perform(a Action, reason string) {
 	case Disarm:
 		in.disarm()
 	case Accept:
-		in.conclude(control.Accepted, "")
+		in.accept()
+	case Settle:
+		in.settle(reason.why)
+	case Return:
+		in.giveBack(reason)
 	case Reject:
 		in.conclude(control.Rejected, reason)
-	case Return:
+	case Fall:
 		in.conclude(control.Returned, reason)
 	case Supersede:
 		in.book.supersede(in.superseded, in.deploy)
@@ -230,15 +229,15 @@ func killedFor(s State) string {
 }
 
 // spawn makes a candidate of build, or of what is there now if build is nil.
-func (in *Instance) spawn(build Build) {
+func (in *Instance) spawn(build Build, plan *Plan) {
 	in.generated++
-	g := &generation{number: in.generated, build: build, started: time.Now()}
+	g := &generation{number: in.generated, build: build, plan: plan, started: time.Now()}
 	if build != nil {
 		g.about = build.Describe()
 	}
 	in.candidate = g
-	g.timer = time.AfterFunc(in.cfg.ReadyTimeout, func() { in.post(func() { in.late(g) }) })
-	d, arena := in.deploy, in.arena()
+	g.timer = time.AfterFunc(plan.ReadyTimeout, func() { in.post(func() { in.late(g) }) })
+	d, arena := in.deploy, in.arena(plan)
 	in.tasks.Go(func() { in.launch(g, build, d, arena) })
 }
 
@@ -247,7 +246,7 @@ func (in *Instance) launch(g *generation, build Build, d *deploy, arena int) {
 	pinned := build
 	if pinned == nil {
 		var err error
-		if pinned, err = in.launcher.Pin(); err != nil {
+		if pinned, err = g.plan.Pin(); err != nil {
 			in.post(func() { in.launched(g, nil, nil, err) })
 			return
 		}
@@ -261,7 +260,7 @@ func (in *Instance) launch(g *generation, build Build, d *deploy, arena int) {
 			discardEvent(e)
 		}
 	}
-	process, err := in.launcher.Launch(pinned, g.number, arena, notify)
+	process, err := g.plan.Launch(pinned, g.number, arena, notify)
 	if err == nil {
 		in.book.step(d, "spawned", fmt.Sprintf("generation %d, pid %d", g.number, process.PID()))
 	}
@@ -278,7 +277,7 @@ func (in *Instance) launched(g *generation, build Build, p Process, err error) {
 	}
 	switch {
 	case err != nil && g == in.candidate:
-		in.gone(g, err.Error())
+		in.gone(g, err.Error(), Failed)
 	case err != nil:
 		in.forget(g)
 	case in.leaving[g] || g.sealed != "":
@@ -315,7 +314,7 @@ func (in *Instance) ready(g *generation) {
 		in.beginHandover(g)
 		return
 	}
-	in.fire(Ready, "")
+	in.fire(Ready, cause{})
 }
 
 // promote makes the candidate the one that serves.
@@ -325,9 +324,7 @@ func (in *Instance) promote() {
 	in.candidate, in.serving = nil, g
 	g.served = time.Now()
 	g.unanswered = 0
-	replaced := in.lastGood
-	in.lastGood = g.build
-	in.release(replaced)
+	in.watch(g)
 	if !g.moves() {
 		g.send(proto.Go{})
 		in.shutOrphans() // it cannot take them
@@ -345,20 +342,42 @@ func (in *Instance) drain() {
 		return
 	}
 	in.serving = nil
+	in.unwatch()
 	in.leaving[g] = true
-	g.deadline = time.Now().Add(in.cfg.DrainTimeout + drainGrace)
-	g.timer = time.AfterFunc(in.cfg.DrainTimeout+drainGrace, func() {
+	allowed := g.plan.DrainTimeout + drainGrace
+	if !g.joined {
+		allowed = g.plan.KillTimeout
+	}
+	g.deadline = time.Now().Add(allowed)
+	g.timer = time.AfterFunc(allowed, func() {
 		in.post(func() { in.kill(g, "not drained in time") })
 	})
+	in.trimStack(g.plan.Stack)
 	if !g.joined {
-		g.process.Signal(syscall.SIGTERM)
+		g.process.Signal(g.plan.StopSignal)
 		return
 	}
 	why := proto.WhyDeploy
 	if in.state == Stopping {
 		why = proto.WhyStop
 	}
-	g.send(proto.Drain{Why: why, Rate: in.cfg.DrainRate, TimeoutMS: in.cfg.DrainTimeout.Milliseconds()})
+	g.send(proto.Drain{Why: why, Rate: g.plan.DrainRate, TimeoutMS: g.plan.DrainTimeout.Milliseconds()})
+}
+
+// trimStack ends the oldest of the generations that drain when there are more
+// than limit.
+func (in *Instance) trimStack(limit int) {
+	var draining []*generation
+	for g := range in.leaving {
+		if g.sealed == "" {
+			draining = append(draining, g)
+		}
+	}
+	slices.SortFunc(draining, func(a, b *generation) int { return a.number - b.number })
+	for len(draining) > limit {
+		in.kill(draining[0], fmt.Sprintf("more than %d generations drain", limit))
+		draining = draining[1:]
+	}
 }
 
 // discard kills the candidate.
@@ -387,26 +406,27 @@ func (in *Instance) late(g *generation) {
 	if g != in.candidate || in.handover != nil {
 		return
 	}
-	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", in.cfg.ReadyTimeout)
+	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", g.plan.ReadyTimeout)
 	in.discard(how)
-	in.failed(g, how)
+	in.failed(g, how, Failed)
 }
 
-// gone takes a candidate that could not be started or has ended.
-func (in *Instance) gone(g *generation, how string) {
+// gone takes a candidate that could not be started or has ended, after which
+// comes e.
+func (in *Instance) gone(g *generation, how string, e Event) {
 	in.candidate = nil
 	in.forget(g)
-	in.failed(g, how)
+	in.failed(g, how, e)
 }
 
 // failed tells how g, the candidate until now, failed.
-func (in *Instance) failed(g *generation, how string) {
+func (in *Instance) failed(g *generation, how string, e Event) {
 	if in.serving == nil {
 		in.lastExit = how
 	}
 	reason := g.ending(how)
-	in.log.Error("worker failed", "gen", g.number, "reason", reason)
-	in.fire(Failed, reason)
+	in.log.Error("worker failed", "gen", g.number, "reason", reason.String())
+	in.fire(e, reason)
 }
 
 func (in *Instance) exited(g *generation, exit worker.Exit) {
@@ -418,9 +438,9 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 	case g == in.candidate && in.handover != nil:
 		in.candidateDied(g, how)
 	case g == in.candidate:
-		in.gone(g, how+" before it was ready")
+		in.gone(g, how+" before it was ready", in.endOf(g, exit, Failed))
 	case g == in.serving:
-		in.crashed(g, how)
+		in.crashed(g, how, in.endOf(g, exit, Crashed))
 	default:
 		in.forget(g)
 		in.log.Info("worker ended", "gen", g.number, "exit", how)
@@ -428,13 +448,30 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 	}
 }
 
-func (in *Instance) crashed(g *generation, how string) {
+// endOf tells an end that the plan of g leaves at that from e. What served on
+// trial, or beside another one, was meant to serve on.
+func (in *Instance) endOf(g *generation, exit worker.Exit, e Event) Event {
+	alone := g == in.serving || in.serving == nil
+	if g.sealed == "" && alone && in.trial == nil && !g.plan.On.Restarts(exit.Code, exit.Signal) {
+		return Finished
+	}
+	return e
+}
+
+// crashed takes the end of the serving worker, after which comes e.
+func (in *Instance) crashed(g *generation, how string, e Event) {
 	in.serving = nil
+	in.unwatch()
 	in.forget(g)
 	in.lastExit, in.lastUptime = how, g.uptime()
-	in.log.Error("worker crashed", "gen", g.number, "reason", g.ending(how))
+	reason := g.ending(how)
+	if e == Finished {
+		in.log.Info("worker finished", "gen", g.number, "exit", how)
+	} else {
+		in.log.Error("worker crashed", "gen", g.number, "reason", reason.String())
+	}
 	in.tellPeers()
-	in.fire(Crashed, "")
+	in.fire(e, g.onTrial(reason))
 	in.learn(g, swap.NewsOldDied)
 }
 
@@ -449,8 +486,13 @@ func (in *Instance) forget(g *generation) {
 // release closes b once nobody can need it: generations that have it, and one
 // of them may be about to be started from it, and the next crash restart.
 func (in *Instance) release(b Build) {
-	if b == nil || b == in.lastGood {
+	if b == nil || b == in.chosen {
 		return
+	}
+	for _, p := range in.held() {
+		if p.build == b {
+			return
+		}
 	}
 	for _, g := range in.generations() {
 		if g.build == b {
@@ -490,19 +532,26 @@ func (in *Instance) again() {
 	in.retry = nil
 	in.restarts++
 	if in.lastGood == nil {
-		in.fire(Start, "")
+		in.fire(Start, cause{}) // of what is there by now
 		return
 	}
-	in.fire(Retry, "")
+	in.fire(Retry, cause{})
 }
 
-func (in *Instance) conclude(v control.Verdict, reason string) {
-	if in.deploy == nil {
+// conclude gives the candidate's deploy its verdict.
+func (in *Instance) conclude(v control.Verdict, reason cause) {
+	d := in.deploy
+	in.deploy = nil
+	in.judge(d, v, reason)
+}
+
+// judge gives d, which may be nobody's, its verdict.
+func (in *Instance) judge(d *deploy, v control.Verdict, reason cause) {
+	if d == nil {
 		return
 	}
-	in.book.conclude(in.deploy, v, reason)
-	in.log.Info("deploy ended", "deploy", in.deploy.record.ID, "verdict", string(v), "reason", reason)
-	in.deploy = nil
+	in.book.conclude(d, v, reason)
+	in.log.Info("deploy ended", "deploy", d.record.ID, "verdict", string(v), "reason", reason.String())
 }
 
 // generations returns every generation that has or may get a process.

@@ -432,6 +432,10 @@ func TestAReloadWaitsForARestart(t *testing.T) {
 			s.expect(Running, 3)
 			s.verdict(first, control.Accepted)
 			s.verdict(second, control.Accepted)
+			if s.worker(1).build.isClosed() {
+				s.Error("the build before it cannot be returned to")
+			}
+			s.verdict(s.reload(), control.Accepted)
 			if !s.worker(1).build.isClosed() {
 				s.Error("the build that nobody needs is still open")
 			}
@@ -480,7 +484,20 @@ func TestBuildsAreClosedWhenNobodyNeedsThem(t *testing.T) {
 		s.worker(5).exit(worker.Exit{Code: 1})
 		synctest.Wait()
 		s.expect(Running, 3)
-		for gen, want := range map[int]bool{1: true, 2: true, 3: false, 4: true, 5: true} {
+		for gen, want := range map[int]bool{1: false, 2: false, 3: false, 4: true, 5: true} { // 1 is the one to roll back to
+			if got := s.worker(gen).build.isClosed(); got != want {
+				s.Errorf("the build of generation %d: closed %v, want %v", gen, got, want)
+			}
+		}
+	})
+}
+
+func TestOnlyOneEarlierBuildIsHeld(t *testing.T) {
+	play(t, func(s *stage) {
+		for range 3 {
+			s.verdict(s.reload(), control.Accepted)
+		}
+		for gen, want := range map[int]bool{1: true, 2: true, 3: false, 4: false} {
 			if got := s.worker(gen).build.isClosed(); got != want {
 				s.Errorf("the build of generation %d: closed %v, want %v", gen, got, want)
 			}

@@ -11,14 +11,20 @@ const (
 	Starting                // a candidate of a new build is getting ready; nobody serves
 	Restarting              // the last good build is getting ready after a crash; nobody serves
 	Queued                  // the same, and a reload waits for it
-	Running                 // a worker serves
-	Swapping                // a worker serves, a candidate is getting ready
+	Running                 // a worker serves, of the last good build
+	Baking                  // a worker serves, of a build that is not known to be good yet
+	Swapping                // the last good build serves, a candidate is getting ready
+	Replacing               // a build that bakes serves, a candidate of a later one is getting ready
+	Returning               // an unfit build serves, the last good one is getting ready
+	Ailing                  // an unfit build serves, the next start of the last good one waits
 	Backoff                 // nobody serves; the next start waits
 	Stopping                // everything is on its way out
 )
 
 // States lists every state.
-var States = []State{Stopped, Starting, Restarting, Queued, Running, Swapping, Backoff, Stopping}
+var States = []State{
+	Stopped, Starting, Restarting, Queued, Running, Baking, Swapping, Replacing, Returning, Ailing, Backoff, Stopping,
+}
 
 func (s State) String() string {
 	switch s {
@@ -32,8 +38,16 @@ func (s State) String() string {
 		return "queued"
 	case Running:
 		return "running"
+	case Baking:
+		return "baking"
 	case Swapping:
 		return "swapping"
+	case Replacing:
+		return "replacing"
+	case Returning:
+		return "returning"
+	case Ailing:
+		return "ailing"
 	case Backoff:
 		return "backoff"
 	case Stopping:
@@ -48,19 +62,22 @@ type Event int
 
 // Events of an instance.
 const (
-	Start   Event = iota // it is meant to run
-	Reload               // an operator wants another build
-	Ready                // the candidate serves, or could at once
-	Failed               // the candidate could not be started, ended, was too late or could not take over
-	Fell                 // the candidate has taken over and ended in the same moment
-	Crashed              // the serving worker ended
-	Retry                // the backoff is over and there is a good build
-	Stop                 // it is meant to end
-	Empty                // no process of it is left
+	Start    Event = iota // it is meant to run
+	Reload                // an operator wants another build
+	Ready                 // the candidate serves, or could at once
+	Failed                // the candidate could not be started, ended, was too late or could not take over
+	Fell                  // the candidate has taken over and ended in the same moment
+	Crashed               // the serving worker ended, and is to be started again
+	Finished              // the serving worker ended, or the candidate while none serves, and policy leaves it at that
+	Retry                 // the backoff is over and there is a good build
+	Baked                 // the build on trial has served for long enough
+	Unfit                 // the build on trial fails its health check
+	Stop                  // it is meant to end
+	Empty                 // no process of it is left
 )
 
 // Events lists every event.
-var Events = []Event{Start, Reload, Ready, Failed, Fell, Crashed, Retry, Stop, Empty}
+var Events = []Event{Start, Reload, Ready, Failed, Fell, Crashed, Finished, Retry, Baked, Unfit, Stop, Empty}
 
 func (e Event) String() string {
 	switch e {
@@ -76,8 +93,14 @@ func (e Event) String() string {
 		return "fell"
 	case Crashed:
 		return "crashed"
+	case Finished:
+		return "finished"
 	case Retry:
 		return "retry"
+	case Baked:
+		return "baked"
+	case Unfit:
+		return "unfit"
 	case Stop:
 		return "stop"
 	case Empty:
@@ -92,21 +115,26 @@ type Action int
 
 // Actions, done in the order returned.
 const (
-	Spawn     Action = iota // pin what the configuration names and start it as the candidate
+	Spawn     Action = iota // start what was chosen as the candidate
 	Respawn                 // start the last good build again as the candidate
 	Promote                 // the candidate serves now
+	Bake                    // what serves now is on trial, its deploy with it
 	Drain                   // the serving worker, if any, drains and ends
 	Kill                    // the candidate ends at once
 	Arm                     // start the backoff
 	Disarm                  // forget the backoff
-	Accept                  // the deploy under way, if any, is accepted
-	Reject                  // the deploy under way, if any, is rejected
-	Return                  // the deploy under way, if any, is returned: the build served, and does not any more
-	Supersede               // the deploy under way, if any, waits for its successor's verdict
+	Accept                  // the build on trial is good, its deploy, if any, accepted
+	Settle                  // the trial is broken off without blame, its deploy, if any, accepted
+	Return                  // the build on trial is not good, its deploy, if any, returned
+	Reject                  // the candidate's deploy, if any, is rejected
+	Fall                    // the candidate's deploy, if any, is returned: it served for a moment
+	Supersede               // the candidate's deploy, if any, waits for its successor's verdict
 )
 
 // Actions lists every action.
-var Actions = []Action{Spawn, Respawn, Promote, Drain, Kill, Arm, Disarm, Accept, Reject, Return, Supersede}
+var Actions = []Action{
+	Spawn, Respawn, Promote, Bake, Drain, Kill, Arm, Disarm, Accept, Settle, Return, Reject, Fall, Supersede,
+}
 
 func (a Action) String() string {
 	switch a {
@@ -116,6 +144,8 @@ func (a Action) String() string {
 		return "respawn"
 	case Promote:
 		return "promote"
+	case Bake:
+		return "bake"
 	case Drain:
 		return "drain"
 	case Kill:
@@ -126,10 +156,14 @@ func (a Action) String() string {
 		return "disarm"
 	case Accept:
 		return "accept"
-	case Reject:
-		return "reject"
+	case Settle:
+		return "settle"
 	case Return:
 		return "return"
+	case Reject:
+		return "reject"
+	case Fall:
+		return "fall"
 	case Supersede:
 		return "supersede"
 	default:
@@ -151,8 +185,16 @@ func next(s State, e Event) (State, []Action) {
 		return whenQueued(e)
 	case Running:
 		return whenRunning(e)
+	case Baking:
+		return whenBaking(e)
 	case Swapping:
 		return whenSwapping(e)
+	case Replacing:
+		return whenReplacing(e)
+	case Returning:
+		return whenReturning(e)
+	case Ailing:
+		return whenAiling(e)
 	case Backoff:
 		return whenBackoff(e)
 	default:
@@ -172,11 +214,13 @@ func whenStopped(e Event) (State, []Action) {
 func whenStarting(e Event) (State, []Action) {
 	switch e {
 	case Ready:
-		return Running, []Action{Promote, Accept}
+		return Baking, []Action{Promote, Bake}
 	case Failed:
 		return Backoff, []Action{Reject, Arm}
 	case Fell:
-		return Backoff, []Action{Return, Arm}
+		return Backoff, []Action{Fall, Arm}
+	case Finished:
+		return Stopped, []Action{Reject}
 	case Reload:
 		return Starting, []Action{Kill, Supersede, Spawn}
 	case Stop:
@@ -194,6 +238,8 @@ func whenRestarting(e Event) (State, []Action) {
 		return Running, []Action{Promote}
 	case Failed, Fell:
 		return Backoff, []Action{Arm}
+	case Finished:
+		return Stopped, nil
 	case Reload:
 		return Queued, nil
 	case Stop:
@@ -207,7 +253,7 @@ func whenQueued(e Event) (State, []Action) {
 	switch e {
 	case Ready:
 		return Swapping, []Action{Promote, Spawn}
-	case Failed, Fell:
+	case Failed, Fell, Finished:
 		return Starting, []Action{Spawn}
 	case Reload:
 		return Queued, []Action{Supersede}
@@ -224,6 +270,8 @@ func whenRunning(e Event) (State, []Action) {
 		return Swapping, []Action{Spawn}
 	case Crashed:
 		return Backoff, []Action{Arm} // the first time the backoff is zero
+	case Finished:
+		return Stopped, nil
 	case Stop:
 		return Stopping, []Action{Drain}
 	default:
@@ -231,15 +279,34 @@ func whenRunning(e Event) (State, []Action) {
 	}
 }
 
+func whenBaking(e Event) (State, []Action) {
+	switch e {
+	case Baked:
+		return Running, []Action{Accept}
+	case Crashed:
+		return Backoff, []Action{Return, Arm}
+	case Finished:
+		return Stopped, []Action{Return}
+	case Unfit:
+		return Returning, []Action{Respawn} // it serves on meanwhile: badly is better than not
+	case Reload:
+		return Replacing, []Action{Spawn}
+	case Stop:
+		return Stopping, []Action{Settle, Drain}
+	default:
+		return Baking, nil
+	}
+}
+
 func whenSwapping(e Event) (State, []Action) {
 	switch e {
 	case Ready:
-		return Running, []Action{Drain, Promote, Accept}
+		return Baking, []Action{Drain, Promote, Bake}
 	case Failed:
 		return Running, []Action{Reject}
 	case Fell:
-		return Backoff, []Action{Drain, Return, Arm} // what it had taken over waits for the last good build
-	case Crashed:
+		return Backoff, []Action{Drain, Fall, Arm} // what it had taken over waits for the last good build
+	case Crashed, Finished:
 		return Starting, nil // the candidate is on its way already
 	case Reload:
 		return Swapping, []Action{Kill, Supersede, Spawn}
@@ -247,6 +314,64 @@ func whenSwapping(e Event) (State, []Action) {
 		return Stopping, []Action{Kill, Reject, Drain}
 	default:
 		return Swapping, nil
+	}
+}
+
+// whenReplacing: the last good build stays what it was while trials are broken
+// off by later deploys. An unfit build is not taken back: what is on its way
+// may well be its remedy, and if that fails, the next check tells again.
+func whenReplacing(e Event) (State, []Action) {
+	switch e {
+	case Ready:
+		return Baking, []Action{Drain, Settle, Promote, Bake}
+	case Failed:
+		return Baking, []Action{Reject}
+	case Fell:
+		return Backoff, []Action{Drain, Settle, Fall, Arm}
+	case Crashed, Finished:
+		return Starting, []Action{Return}
+	case Baked:
+		return Swapping, []Action{Accept}
+	case Reload:
+		return Replacing, []Action{Kill, Supersede, Spawn}
+	case Stop:
+		return Stopping, []Action{Kill, Reject, Settle, Drain}
+	default:
+		return Replacing, nil
+	}
+}
+
+func whenReturning(e Event) (State, []Action) {
+	switch e {
+	case Ready:
+		return Running, []Action{Drain, Return, Promote}
+	case Failed:
+		return Ailing, []Action{Arm}
+	case Fell:
+		return Backoff, []Action{Drain, Return, Arm}
+	case Crashed, Finished:
+		return Restarting, []Action{Return}
+	case Reload:
+		return Swapping, []Action{Kill, Return, Spawn}
+	case Stop:
+		return Stopping, []Action{Kill, Return, Drain}
+	default:
+		return Returning, nil
+	}
+}
+
+func whenAiling(e Event) (State, []Action) {
+	switch e {
+	case Retry:
+		return Returning, []Action{Respawn}
+	case Crashed, Finished:
+		return Backoff, []Action{Return}
+	case Reload:
+		return Swapping, []Action{Disarm, Return, Spawn}
+	case Stop:
+		return Stopping, []Action{Disarm, Return, Drain}
+	default:
+		return Ailing, nil
 	}
 }
 

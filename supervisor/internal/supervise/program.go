@@ -3,8 +3,9 @@ package supervise
 import (
 	"fmt"
 	"io"
-	"os"
+	"syscall"
 
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
@@ -15,8 +16,12 @@ type Program struct {
 	Name    string
 	Path    string   // of the executable, absolute; pinned anew at every reload
 	Args    []string // argv, beginning with the program's name
+	Env     []string // whole
+	Dir     string   // working directory, "" for the supervisor's
+	User    *config.Credential
 	Sockets []worker.Socket
-	Output  io.Writer // takes the workers' lines, one a Write, and must not block
+	Output  io.Writer  // takes the workers' lines, one a Write, and must not block
+	Ring    *logs.Ring // keeps them; nil: nobody does
 }
 
 // Pin implements [Launcher].
@@ -33,24 +38,33 @@ func (p *Program) Pin() (Build, error) {
 	return &executable{b, sum}, nil
 }
 
-// Launch implements [Launcher]. The environment is the supervisor's own.
+// Launch implements [Launcher].
 func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Process, error) {
 	tail := new(logs.Tail)
 	prefix := fmt.Sprintf("%s[%d] ", p.Name, gen)
 	process, err := worker.Start(worker.Spec{
 		Build:      b.(*executable).Build,
 		Args:       p.Args,
-		Env:        worker.Inherit(os.Environ()),
+		Env:        p.Env,
+		Dir:        p.Dir,
+		User:       p.user(),
 		Sockets:    p.Sockets,
 		Generation: gen,
 		Arena:      arena,
-		Stdout:     logs.NewStream(prefix, p.Output, tail),
-		Stderr:     logs.NewStream(prefix, p.Output, tail),
+		Stdout:     &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen},
+		Stderr:     &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen, Err: true},
 	}, notify)
 	if err != nil {
 		return nil, err
 	}
 	return &running{process, tail}, nil
+}
+
+func (p *Program) user() *syscall.Credential {
+	if p.User == nil {
+		return nil
+	}
+	return &syscall.Credential{Uid: p.User.UID, Gid: p.User.GID, Groups: p.User.Groups}
 }
 
 // executable is a pinned build with its checksum.
@@ -61,7 +75,7 @@ type executable struct {
 
 // Describe implements [Build].
 func (e *executable) Describe() control.Build {
-	return control.Build{Path: e.Path, SHA256: e.sha256}
+	return control.Build{Path: e.Path, SHA256: e.sha256, Pinned: e.Pinned()}
 }
 
 // running is a process with the last of what it wrote.

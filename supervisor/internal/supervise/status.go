@@ -48,8 +48,13 @@ func pid(g *generation) int {
 
 // told names a state as the contract does: to an operator a start is a start.
 func told(s State) string {
-	if s == Restarting || s == Queued {
+	switch s {
+	case Restarting, Queued:
 		s = Starting
+	case Replacing, Returning:
+		s = Swapping
+	case Ailing:
+		s = Baking
 	}
 	return s.String()
 }

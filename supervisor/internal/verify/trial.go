@@ -65,7 +65,7 @@ func start(ctx context.Context, o Options, dir string) (*site, error) {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		return nil, err
 	}
-	p, err := startProcess(o.Supervisor, "run", "--state", state, "--listen", "http=127.0.0.1:0",
+	p, err := startProcess(o.Supervisor, "run", "--state", state, "--listen", "http=127.0.0.1:0", "--bake", "1s",
 		"--", o.App, "serve", "--data", filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, err
@@ -148,11 +148,11 @@ func (s *site) act(ctx context.Context, o Options, name string, do func(*Act) er
 }
 
 func (s *site) reload(ctx context.Context) (control.Deploy, error) {
-	id, err := s.client.Reload(ctx)
+	r, err := s.client.Deploy(ctx, control.DeployRequest{})
 	if err != nil {
 		return control.Deploy{}, err
 	}
-	return s.client.Follow(ctx, id, func(control.Step) {})
+	return s.client.Follow(ctx, r.ID, func(control.Step) {})
 }
 
 // kill ends the serving worker by SIGKILL and returns how long it took until

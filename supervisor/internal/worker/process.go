@@ -36,9 +36,10 @@ type Socket struct {
 // Spec says what to start.
 type Spec struct {
 	Build      *Build
-	Args       []string // argv, beginning with the program's name
-	Env        []string // without the variables of the contract
-	Dir        string   // working directory, "" for the supervisor's
+	Args       []string            // argv, beginning with the program's name
+	Env        []string            // without the variables of the contract
+	Dir        string              // working directory, "" for the supervisor's
+	User       *syscall.Credential // nil: the supervisor's own
 	Sockets    []Socket
 	Generation int
 	Arena      int // descriptor of the instance's arena, which stays the caller's; 0: its connections are not kept
@@ -206,7 +207,7 @@ func (k *kit) fork(spec Spec) (pid int, err error) {
 		Dir:   spec.Dir,
 		Env:   slices.Concat(spec.Env, contract(spec.Sockets, control, k.notify.name)),
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Credential: spec.User},
 	})
 }
 

@@ -1,0 +1,243 @@
+package fleet
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
+	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
+)
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Deploy implements [control.Backend].
+func (f *Fleet) Deploy(_ context.Context, r control.DeployRequest, by string) (control.Requested, error) {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	targets, err := f.targets(r.Programs)
+	if err != nil {
+		return control.Requested{}, err
+	}
+	if err := f.stopping(); err != nil {
+		return f.reject(targets, err, by), nil
+	}
+	switch {
+	case r.Rollback && r.Build != "":
+		return control.Requested{}, control.Refuse(control.ErrMistake, "a rollback brings the build that was: it takes no other")
+	case (r.Rollback || r.Build != "") && len(targets) != 1:
+		return control.Requested{}, control.Refuse(control.ErrMistake, "say which program: there are %d", len(targets))
+	case r.Build != "" && !filepath.IsAbs(r.Build):
+		return control.Requested{}, control.Refuse(control.ErrMistake, "build %q must be an absolute path", r.Build)
+	case r.Rollback:
+		return f.rollback(targets[0], by)
+	}
+	return f.reload(targets, r, by)
+}
+
+// targets are the programs of those names; without any, all that no operator
+// has stopped.
+func (f *Fleet) targets(names []string) ([]*program, error) {
+	var targets []*program
+	for _, name := range names {
+		p, err := f.find(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(targets, p) {
+			targets = append(targets, p)
+		}
+	}
+	if len(names) > 0 {
+		return targets, nil
+	}
+	for _, p := range f.all() {
+		if !p.isStopped() {
+			targets = append(targets, p)
+		}
+	}
+	return targets, nil
+}
+
+func (p *program) isStopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
+func (f *Fleet) rollback(p *program, by string) (control.Requested, error) {
+	id, err := p.instance.Rollback()
+	f.Book.Asked(id, by)
+	return tickets([]control.Ticket{{ID: id, Program: p.name}}), err
+}
+
+func tickets(all []control.Ticket) control.Requested {
+	r := control.Requested{Deploys: all}
+	if len(all) > 0 {
+		r.ID = all[0].ID
+	}
+	return r
+}
+
+// planned is a wish with the plan it is to be deployed by.
+type planned struct {
+	wish
+	program  *program // nil: a new one
+	ring     *logs.Ring
+	cfg      supervise.Config
+	launcher supervise.Launcher
+}
+
+// reload deploys what the configuration says by now: everything, or nothing if
+// there is a mistake in it.
+func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (control.Requested, error) {
+	whole := len(r.Programs) == 0
+	wanted, err := f.wanted()
+	if err != nil {
+		return f.reject(targets, err, by), nil
+	}
+	if err := f.Sockets.Add(wanted.listens()); err != nil {
+		return f.reject(targets, err, by), nil
+	}
+	all, err := f.plans(targets, wanted, r.Build, whole)
+	if err != nil {
+		f.Sockets.Keep(f.current())
+		return f.reject(targets, err, by), nil
+	}
+	f.mu.Lock()
+	f.file = wanted.file
+	f.mu.Unlock()
+	var asked []control.Ticket
+	for _, p := range all {
+		asked = append(asked, f.deploy(p, by))
+	}
+	if whole {
+		f.dropUnwanted(wanted)
+	}
+	f.running.Go(func() { f.closeUnwanted(asked) })
+	if len(asked) == 0 {
+		return control.Requested{}, control.Refuse(control.ErrImpossible, "nothing to reload: every program is stopped")
+	}
+	return tickets(asked), nil
+}
+
+// reject enters a deploy for each of targets that a mistake rejects.
+func (f *Fleet) reject(targets []*program, why error, by string) control.Requested {
+	var all []control.Ticket
+	for _, p := range targets {
+		id := f.Book.Reject(p.name, why.Error())
+		f.Book.Asked(id, by)
+		all = append(all, control.Ticket{ID: id, Program: p.name})
+	}
+	f.Log.Error("deploy rejected", "err", why)
+	return tickets(all)
+}
+
+// plans makes the plan of each target that is still wanted, and, of a whole
+// reload, of each new program.
+func (f *Fleet) plans(targets []*program, wanted wishes, build string, whole bool) ([]planned, error) {
+	var all []planned
+	for _, p := range targets {
+		w, ok := wanted.find(p.name)
+		if !ok && !whole {
+			return nil, control.Refuse(control.ErrImpossible, "%s does not name %q any more: reload without a name to remove it", f.From, p.name)
+		}
+		if ok {
+			all = append(all, planned{wish: w, program: p, ring: p.ring})
+		}
+	}
+	for _, w := range wanted.all {
+		if _, err := f.find(w.Name); whole && err != nil {
+			all = append(all, planned{wish: w, ring: logs.NewRing(w.LogMemory)})
+		}
+	}
+	for i := range all {
+		p := &all[i]
+		var err error
+		if p.cfg, p.launcher, err = f.plan(p.wish, p.ring, build); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// deploy begins the deploy of one program; its verdict tells what came of it.
+func (f *Fleet) deploy(p planned, by string) control.Ticket {
+	if p.program == nil {
+		p.cfg.Later = true // the deploy starts it
+		p.program = f.add(p)
+	}
+	p.program.note(p.wish, false)
+	p.ring.Resize(p.LogMemory)
+	id, _ := p.program.instance.ReloadWith(p.cfg, p.launcher)
+	f.Book.Asked(id, by)
+	return control.Ticket{ID: id, Program: p.Name}
+}
+
+// note notes what was chosen for p.
+func (p *program) note(w wish, stopped bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spec, p.stopped = w, stopped
+}
+
+func (p *program) chosen() wish {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spec
+}
+
+// current are the sockets that are named by what was chosen last.
+func (f *Fleet) current() []config.Listen {
+	f.mu.Lock()
+	file := f.file
+	f.mu.Unlock()
+	return f.wantedWith(file).listens()
+}
+
+// dropUnwanted removes programs that nobody names any more.
+func (f *Fleet) dropUnwanted(wanted wishes) {
+	for _, p := range f.all() {
+		if _, ok := wanted.find(p.name); !ok {
+			f.Log.Info("program removed", "program", p.name)
+			f.drop(p)
+		}
+	}
+}
+
+// closeUnwanted closes sockets that nobody names any more once every deploy has
+// been accepted.
+func (f *Fleet) closeUnwanted(asked []control.Ticket) {
+	for _, t := range asked {
+		var last control.Deploy
+		err := f.Book.Follow(f.ctx, t.ID, func(s control.Step) error {
+			last = *s.Deploy
+			return nil
+		})
+		if err != nil || last.Verdict != control.Accepted {
+			return
+		}
+	}
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if f.stopping() != nil {
+		return
+	}
+	for _, l := range f.Sockets.Keep(f.current()) {
+		f.Log.Info("listener closed", "name", l.Name, "address", l.Address.String())
+	}
+}
+
+// Hangup is the deploy of everything that SIGHUP asks for.
+func (f *Fleet) Hangup() {
+	r, err := f.Deploy(f.ctx, control.DeployRequest{}, "SIGHUP")
+	if err != nil {
+		f.Log.Error("reload refused", "err", err)
+	}
+	for _, t := range r.Deploys {
+		f.Log.Info("reload requested", "program", t.Program, "deploy", t.ID, "by", "SIGHUP")
+	}
+}

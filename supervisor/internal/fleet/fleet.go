@@ -1,0 +1,242 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/listener"
+	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
+	"github.com/simpletalk/simpletalk/supervisor/internal/record"
+	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
+	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
+)
+
+// Parts are what a fleet works with. All must be given.
+type Parts struct {
+	// Load returns the configuration as it is at this moment.
+	Load    func() (*config.File, error)
+	From    string // where it comes from, for people
+	Record  *record.Store
+	Sockets *listener.Set
+	Output  *logs.Output
+	Book    *supervise.Book
+	Log     *slog.Logger
+}
+
+// Fleet is all programs of a supervisor. Its methods may be called
+// concurrently, those that change something while [Fleet.Run] runs.
+type Fleet struct {
+	Parts
+	usage usage
+
+	running sync.WaitGroup // instances, and what waits for verdicts
+	ended   chan struct{}  // closed when the fleet is to end
+	quit    context.CancelCauseFunc
+	ctx     context.Context // of the instances
+
+	// changing is held by whoever changes the fleet, one at a time. It may take
+	// its time: files are read under it.
+	changing sync.Mutex
+
+	mu       sync.Mutex // guards what follows, for moments
+	programs []*program // in the order of the configuration, then as they were added
+	file     *config.File
+}
+
+// program is one of the fleet.
+type program struct {
+	name     string
+	instance *supervise.Instance
+	ring     *logs.Ring
+	remove   context.CancelFunc // ends the instance
+	gone     chan struct{}      // closed when it has ended
+
+	atRun bool // it was added at run time
+
+	mu      sync.Mutex
+	spec    wish // chosen last
+	stopped bool // an operator wants it so
+}
+
+// New returns the fleet that a configuration and the record name. Its sockets
+// are open when it returns, and nothing runs.
+func New(p Parts) (*Fleet, error) {
+	f := &Fleet{Parts: p, ended: make(chan struct{})}
+	f.ctx, f.quit = context.WithCancelCause(context.Background())
+	wanted, err := f.wanted()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Sockets.Add(wanted.listens()); err != nil {
+		return nil, err
+	}
+	f.file = wanted.file
+	return f, nil
+}
+
+// Run starts every program that is not to be stopped and returns when, after
+// the end of ctx, all have ended.
+func (f *Fleet) Run(ctx context.Context) error {
+	f.begin()
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			f.measure(now)
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	f.changing.Lock() // nobody adds one any more
+	close(f.ended)
+	f.quit(context.Cause(ctx))
+	f.changing.Unlock()
+	f.running.Wait()
+	return nil
+}
+
+// begin starts what is named at this moment.
+func (f *Fleet) begin() {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	wanted, err := f.wanted()
+	if err != nil { // it was right a moment ago
+		wanted = f.wantedWith(f.file)
+	}
+	stopped := f.Record.Record().Stopped
+	for _, w := range wanted.all {
+		ring := logs.NewRing(w.LogMemory)
+		cfg, launcher, err := f.plan(w, ring, "")
+		if err != nil { // an environment file perhaps, which may be there at the next attempt
+			cfg, launcher = supervise.Config{Program: w.Name}, broken{err}
+		}
+		cfg.Later = stopped[w.Name]
+		f.add(planned{w, nil, ring, cfg, launcher}).note(w, cfg.Later)
+	}
+}
+
+// add makes a program of the fleet, and starts it unless it is to be stopped.
+func (f *Fleet) add(w planned) *program {
+	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, gone: make(chan struct{})}
+	p.instance = supervise.NewInstance(w.cfg, w.launcher, f.Book, f.Log)
+	ctx, cancel := context.WithCancel(f.ctx)
+	p.remove = cancel
+	f.mu.Lock()
+	f.programs = append(f.programs, p)
+	f.mu.Unlock()
+	f.running.Go(func() {
+		defer close(p.gone)
+		defer cancel()
+		p.instance.Run(ctx)
+	})
+	return p
+}
+
+// drop ends a program and takes it out of the fleet.
+func (f *Fleet) drop(p *program) {
+	p.remove()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.programs = slices.DeleteFunc(f.programs, func(o *program) bool { return o == p })
+}
+
+// Kill ends every process at once.
+func (f *Fleet) Kill() {
+	for _, p := range f.all() {
+		p.instance.Kill()
+	}
+}
+
+func (f *Fleet) all() []*program {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.programs)
+}
+
+// find returns a program by its name.
+func (f *Fleet) find(name string) (*program, error) {
+	var names []string
+	for _, p := range f.all() {
+		if p.name == name {
+			return p, nil
+		}
+		names = append(names, p.name)
+	}
+	return nil, control.Refuse(control.ErrNoProgram, "no program %q: there is %s", name, listed(names))
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// stopping says that the fleet ends, if it does. The caller holds changing.
+func (f *Fleet) stopping() error {
+	select {
+	case <-f.ended:
+		return supervise.ErrStopping
+	default:
+		return nil
+	}
+}
+
+// broken is the launcher of a program whose plan cannot be made.
+type broken struct{ err error }
+
+func (b broken) Pin() (supervise.Build, error) { return nil, b.err }
+
+func (b broken) Launch(supervise.Build, int, int, func(worker.Event)) (supervise.Process, error) {
+	return nil, b.err
+}
+
+// Group is whose members may change things, negative for nobody's.
+func (f *Fleet) Group() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file.Control.Group == "" {
+		return -1
+	}
+	return f.file.Control.GID
+}
+
+// measureEvery is how often it is measured what the programs take.
+const measureEvery = 2 * time.Second
+
+// measure measures what the serving workers take, and swaps those that take too
+// much memory.
+func (f *Fleet) measure(now time.Time) {
+	var pids []int
+	for _, p := range f.all() {
+		ctx, cancel := context.WithTimeout(f.ctx, time.Second)
+		s, err := p.instance.Status(ctx)
+		cancel()
+		if err != nil || s.PID == 0 {
+			continue
+		}
+		pids = append(pids, s.PID)
+		limit := p.chosen().MemoryMax
+		if rss := residentBytes(s.PID); limit > 0 && rss > limit && s.State == "running" {
+			why := fmt.Sprintf("memory_max: %d MB of %d", rss>>20, limit>>20)
+			if id, err := p.instance.Renew(why); err == nil {
+				f.Log.Warn("worker takes too much memory", "program", p.name, "rss", rss, "limit", limit, "deploy", id)
+			}
+		}
+	}
+	f.usage.measure(pids, now)
+}
+
+// Follow implements [control.Backend].
+func (f *Fleet) Follow(ctx context.Context, id string, each func(control.Step) error) error {
+	return f.Book.Follow(ctx, id, each)
+}

@@ -1,0 +1,88 @@
+package listener
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
+)
+
+// Set is the sockets that a supervisor holds. What the configuration names by
+// then is added to it and what no configuration names any more is taken away,
+// while the rest stays as it is. It may be used concurrently.
+type Set struct {
+	mu   sync.Mutex
+	open []Listener // in the order in which they were opened
+}
+
+// Add opens what is not open yet, all of it or none. A socket is known by its
+// address: one of the same name at another address is opened beside it.
+func (s *Set) Add(listens []config.Listen) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var missing []config.Listen
+	for _, l := range listens {
+		if s.index(l) < 0 {
+			missing = append(missing, l)
+		}
+	}
+	opened, err := Open(missing)
+	if err != nil {
+		return err
+	}
+	for i, l := range missing {
+		opened[i].asked = l.Address
+	}
+	s.open = append(s.open, opened...)
+	return nil
+}
+
+// index finds the socket that was opened for l's address; -1 if there is none.
+func (s *Set) index(l config.Listen) int {
+	return slices.IndexFunc(s.open, func(o Listener) bool { return o.is(l) })
+}
+
+// is reports whether o is the socket that l asks for. Where the kernel chose
+// the port, the name tells.
+func (l Listener) is(asked config.Listen) bool {
+	return l.asked.Same(asked.Address) || l.asked == asked.Address && l.Name == asked.Name
+}
+
+// Find returns the open socket of l's address under l's name.
+func (s *Set) Find(l config.Listen) (Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.index(l)
+	if i < 0 {
+		return Listener{}, fmt.Errorf("listener %s (%s) is not open any more: a later configuration had it closed", l.Name, l.Address)
+	}
+	found := s.open[i]
+	found.Name = l.Name
+	return found, nil
+}
+
+// Keep closes all sockets but those of listens.
+func (s *Set) Keep(listens []config.Listen) (closed []Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = slices.DeleteFunc(s.open, func(o Listener) bool {
+		wanted := slices.ContainsFunc(listens, o.is)
+		if !wanted {
+			o.Close()
+			closed = append(closed, o)
+		}
+		return !wanted
+	})
+	return closed
+}
+
+// All returns the open sockets.
+func (s *Set) All() []Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.open)
+}
+
+// Close closes them all.
+func (s *Set) Close() { s.Keep(nil) }

@@ -1,0 +1,174 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/statedir"
+)
+
+// newClient asks the supervisor of a state directory.
+func newClient(state *string) *control.Client {
+	return control.NewClient(statedir.Dial(statedir.Find(*state)))
+}
+
+// completionTime is how long a shell waits for the names of programs.
+const completionTime = 500 * time.Millisecond
+
+// completePrograms completes the names of the programs that run.
+func completePrograms(state *string) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(context.Background(), completionTime)
+		defer cancel()
+		s, err := newClient(state).Status(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for _, p := range s.Programs {
+			names = append(names, p.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// newOperation is a command that does op to programs.
+func newOperation(state *string, op control.Operation, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:               string(op) + " PROGRAM…",
+		Short:             short,
+		Long:              long,
+		Example:           "  supervisor " + string(op) + " chat",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completePrograms(state),
+		RunE: func(c *cobra.Command, args []string) error {
+			client := newClient(state)
+			return each(args, func(name string) error {
+				return tell(c, "", func() (control.Done, error) { return client.Operate(c.Context(), name, op) })
+			})
+		},
+	}
+}
+
+// each does something for every name and returns all that went wrong.
+func each(names []string, do func(name string) error) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, do(name))
+	}
+	return errors.Join(errs...)
+}
+
+// tell does something and says how it ended. A warning is an error: what was
+// asked for was not done in full.
+func tell(c *cobra.Command, note string, do func() (control.Done, error)) error {
+	done, err := do()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", done.Program, inColour(done.State, done.State), note)
+	if done.Warning != "" {
+		return errors.New(done.Warning)
+	}
+	return nil
+}
+
+func newStart(state *string) *cobra.Command {
+	var n control.NewProgram
+	var listen, env []string
+	c := &cobra.Command{
+		Use:   "start PROGRAM… | start [flags] -- COMMAND [ARG…]",
+		Short: "Start what was stopped, or add a program and start it",
+		Long: `start starts programs that were stopped, by what the configuration says now.
+
+With a command it adds a program to those that the configuration names. That is
+recorded at once: the program is there again after a restart of the supervisor or
+of the machine, until 'supervisor delete' removes it.`,
+		Example: `  supervisor start chat
+  supervisor start --name mail --listen smtp=:25 --env MODE=fast -- /usr/bin/maild -v`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completePrograms(state),
+		RunE: func(c *cobra.Command, args []string) error {
+			client := newClient(state)
+			if c.ArgsLenAtDash() < 0 {
+				if c.Flags().Changed("name") || len(listen) > 0 || len(env) > 0 {
+					return usage(errors.New("--name, --listen and --env belong to a new program, whose command follows '--'"))
+				}
+				return each(args, func(name string) error {
+					return tell(c, "", func() (control.Done, error) { return client.Operate(c.Context(), name, control.OpStart) })
+				})
+			}
+			if err := newProgram(&n, listen, env, c.ArgsLenAtDash(), args); err != nil {
+				return usage(err)
+			}
+			return tell(c, "", func() (control.Done, error) { return client.Add(c.Context(), n) })
+		},
+	}
+	c.Flags().StringVar(&n.Name, "name", "", "`NAME` of a new program (default: that of its executable)")
+	c.Flags().StringArrayVar(&listen, "listen", nil, "listening socket `NAME=ADDRESS` for it; may be repeated")
+	c.Flags().StringArrayVar(&env, "env", nil, "environment variable `NAME=VALUE` for it; may be repeated; seen by whoever lists processes meanwhile")
+	return c
+}
+
+// newProgram fills in a program from its flags and its command.
+func newProgram(n *control.NewProgram, listen, env []string, dash int, args []string) error {
+	if dash > 0 {
+		return fmt.Errorf("unexpected argument %q: the program's command follows '--'", args[0])
+	}
+	_, path, rest, err := resolve(args)
+	if err != nil {
+		return err
+	}
+	n.Command = append([]string{path}, rest...)
+	if n.Name == "" {
+		n.Name = filepath.Base(path)
+	}
+	if n.Dir, err = os.Getwd(); err != nil {
+		return err
+	}
+	listens, err := config.ParseListens(listen)
+	if err != nil {
+		return err
+	}
+	for _, l := range listens {
+		n.Listen = append(n.Listen, control.Listen{Name: l.Name, Address: l.Address.String()})
+	}
+	for _, v := range env {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || !config.ValidVariable(name) {
+			return errors.New("--env must be NAME=VALUE, the name of letters, digits and '_'")
+		}
+		if n.Env == nil {
+			n.Env = map[string]string{}
+		}
+		n.Env[name] = value
+	}
+	return nil
+}
+
+func newSignal(state *string) *cobra.Command {
+	return &cobra.Command{
+		Use:               "signal SIGNAL PROGRAM…",
+		Short:             "Send a signal to the serving worker's process group",
+		Example:           "  supervisor signal USR1 chat",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: completePrograms(state),
+		RunE: func(c *cobra.Command, args []string) error {
+			client := newClient(state)
+			return each(args[1:], func(name string) error {
+				return tell(c, ", sent "+args[0], func() (control.Done, error) { return client.Signal(c.Context(), name, args[0]) })
+			})
+		},
+	}
+}
