@@ -47,7 +47,7 @@ Paths are relative to the file's folder. Environment files have systemd's syntax
 			if err != nil {
 				return usage(err)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is right: %d programs, %d listeners\n", path, len(f.Programs), len(f.Listens))
+			fmt.Fprintf(c.OutOrStdout(), "%s is right: %s, %s\n", path, counted(len(f.Programs), "program"), counted(len(f.Listens), "listener"))
 			return nil
 		},
 	}
@@ -55,8 +55,22 @@ Paths are relative to the file's folder. Environment files have systemd's syntax
 	return c
 }
 
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func indented(text string) string {
-	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		if line != "\n" {
+			b.WriteString("  ")
+		}
+		b.WriteString(line)
+	}
+	return b.String() + "\n"
 }
 
 // checkFiles looks at what a right configuration names.

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
@@ -36,8 +38,8 @@ func run() int {
 	err := root.ExecuteContext(context.Background())
 	code := exitCode(err)
 	if message := lastWord(err); message != "" {
-		fmt.Fprintln(os.Stderr, "supervisor:", message)
-		tellLauncher(message)
+		fmt.Fprintln(os.Stderr, message)
+		tellLauncher(strings.TrimPrefix(message, ownName))
 	}
 	return code
 }
@@ -123,11 +125,18 @@ func exitCode(err error) int {
 	}
 }
 
+// ownName begins what this program says of itself.
+const ownName = "supervisor: "
+
 // lastWord is what is still to be said about err.
 func lastWord(err error) string {
 	var v verdictError
-	if err == nil || errors.As(err, &v) {
+	var m config.Mistakes
+	switch {
+	case err == nil, errors.As(err, &v):
 		return ""
+	case errors.As(err, &m):
+		return err.Error() // lines that begin with their file, as editors read them
 	}
-	return err.Error()
+	return ownName + err.Error()
 }
