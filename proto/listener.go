@@ -141,6 +141,9 @@ func (l *listener) Close() error { return l.file.Close() }
 // Addr implements net.Listener.
 func (l *listener) Addr() net.Addr { return l.addr }
 
+// SyscallConn implements [syscall.Conn].
+func (l *listener) SyscallConn() (syscall.RawConn, error) { return l.raw, nil }
+
 // SetDeadline makes a pending and every later Accept return at t, a zero t
 // never; the socket stays open.
 func (l *listener) SetDeadline(t time.Time) error { return l.file.SetReadDeadline(t) }

@@ -70,6 +70,11 @@ func (d *daemon) open() error {
 	if d.dir, err = statedir.Open(path); err != nil {
 		return err
 	}
+	lent, err := listener.Inherited()
+	if err != nil {
+		return err
+	}
+	d.sockets.Lend(lent)
 	changes, finding, err := record.Open(d.recordPath(path))
 	if err != nil {
 		return err
@@ -83,6 +88,9 @@ func (d *daemon) open() error {
 	})
 	if err != nil {
 		return err
+	}
+	if idle := d.sockets.Idle(); len(idle) > 0 {
+		d.log.Warn("sockets from systemd that no listener is called after", "names", idle)
 	}
 	d.api, err = d.dir.Listen(d.Group())
 	return err
@@ -130,6 +138,8 @@ func (d *daemon) run(ctx context.Context) error {
 		}
 	})
 	ended := make(chan struct{})
+	told := newManager(d)
+	api.Go(func() { told.run(apiCtx, fleetCtx) })
 	signals.Go(func() { d.attend(received, ended, stop) })
 	d.greet()
 

@@ -37,6 +37,7 @@ type Fleet struct {
 	usage usage
 
 	running sync.WaitGroup // instances, and what waits for verdicts
+	begun   chan struct{}  // closed when its programs have been told to start
 	ended   chan struct{}  // closed when the fleet is to end
 	quit    context.CancelCauseFunc
 	ctx     context.Context // of the instances
@@ -68,7 +69,7 @@ type program struct {
 // New returns the fleet that a configuration and the record name. Its sockets
 // are open when it returns, and nothing runs.
 func New(p Parts) (*Fleet, error) {
-	f := &Fleet{Parts: p, ended: make(chan struct{})}
+	f := &Fleet{Parts: p, begun: make(chan struct{}), ended: make(chan struct{})}
 	f.ctx, f.quit = context.WithCancelCause(context.Background())
 	wanted, err := f.wanted()
 	if err != nil {
@@ -85,6 +86,7 @@ func New(p Parts) (*Fleet, error) {
 // the end of ctx, all have ended.
 func (f *Fleet) Run(ctx context.Context) error {
 	f.begin()
+	close(f.begun)
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
 	for {

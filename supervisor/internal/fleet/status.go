@@ -2,12 +2,14 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
+	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
 )
 
 // Status implements [control.Backend], but for what is the supervisor's own.
@@ -24,6 +26,29 @@ func (f *Fleet) Status(ctx context.Context) (control.Status, error) {
 		s.Programs = append(s.Programs, each)
 	}
 	return s, nil
+}
+
+// Responds returns once every loop that supervises has answered, with the error
+// of the first that has not before ctx ended.
+func (f *Fleet) Responds(ctx context.Context) error {
+	for _, p := range f.all() {
+		if _, err := p.instance.Status(ctx); err != nil && !errors.Is(err, supervise.ErrStopping) {
+			return fmt.Errorf("program %s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+// Settled returns once every program serves, has failed to, or is stopped.
+func (f *Fleet) Settled(ctx context.Context) {
+	select {
+	case <-f.begun:
+	case <-ctx.Done():
+		return
+	}
+	for _, p := range f.all() {
+		p.instance.Await(ctx, hasStarted)
+	}
 }
 
 func (f *Fleet) statusOf(ctx context.Context, p *program) (control.Program, error) {

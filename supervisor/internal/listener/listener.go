@@ -24,6 +24,7 @@ type Listener struct {
 	Address address.Address // with the port that the kernel chose
 
 	asked address.Address // as the configuration has it
+	lent  bool            // by systemd, to whom its path belongs
 }
 
 // Open opens all of listens or none. An error names the socket and what is in
@@ -45,7 +46,7 @@ func Open(listens []config.Listen) ([]Listener, error) {
 
 // Close closes the socket for good: clients are refused from here on.
 func (l Listener) Close() error {
-	if l.Address.Network == "unix" {
+	if l.Address.Network == "unix" && !l.lent {
 		os.Remove(l.Address.Path)
 	}
 	return unix.Close(l.FD)

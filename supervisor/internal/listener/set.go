@@ -14,6 +14,39 @@ import (
 type Set struct {
 	mu   sync.Mutex
 	open []Listener // in the order in which they were opened
+	lent []Listener // by systemd, not asked for yet
+}
+
+// Lend gives the set sockets that are taken instead of opening those of their
+// names. It owns them.
+func (s *Set) Lend(all []Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lent = append(s.lent, all...)
+}
+
+// Idle returns the names of lent sockets that nobody has asked for.
+func (s *Set) Idle() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, l := range s.lent {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+// take moves the lent socket of l's name to those that are open.
+func (s *Set) take(l config.Listen) bool {
+	i := slices.IndexFunc(s.lent, func(o Listener) bool { return o.Name == l.Name })
+	if i < 0 {
+		return false
+	}
+	taken := s.lent[i]
+	taken.asked = l.Address
+	s.lent = slices.Delete(s.lent, i, i+1)
+	s.open = append(s.open, taken)
+	return true
 }
 
 // Add opens what is not open yet, all of it or none. A socket is known by its
@@ -23,7 +56,7 @@ func (s *Set) Add(listens []config.Listen) error {
 	defer s.mu.Unlock()
 	var missing []config.Listen
 	for _, l := range listens {
-		if s.index(l) < 0 {
+		if s.index(l) < 0 && !s.take(l) {
 			missing = append(missing, l)
 		}
 	}
@@ -84,5 +117,13 @@ func (s *Set) All() []Listener {
 	return slices.Clone(s.open)
 }
 
-// Close closes them all.
-func (s *Set) Close() { s.Keep(nil) }
+// Close closes them all, those that nobody asked for too.
+func (s *Set) Close() {
+	s.Keep(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lent {
+		l.Close()
+	}
+	s.lent = nil
+}
