@@ -59,7 +59,8 @@ type program struct {
 	remove   context.CancelFunc // ends the instance
 	gone     chan struct{}      // closed when it has ended
 
-	atRun bool // it was added at run time
+	atRun   bool      // it was added at run time
+	renewed time.Time // when memory_max swapped it last; Run's own
 
 	mu      sync.Mutex
 	spec    wish // chosen last
@@ -227,15 +228,28 @@ func (f *Fleet) measure(now time.Time) {
 			continue
 		}
 		pids = append(pids, s.PID)
-		limit := p.chosen().MemoryMax
-		if rss := residentBytes(s.PID); limit > 0 && rss > limit && s.State == "running" {
-			why := fmt.Sprintf("memory_max: %d MB of %d", rss>>20, limit>>20)
-			if id, err := p.instance.Renew(why); err == nil {
-				f.Log.Warn("worker takes too much memory", "program", p.name, "rss", rss, "limit", limit, "deploy", id)
-			}
-		}
+		f.limitMemory(p, s, now)
 	}
 	f.usage.measure(pids, now)
+}
+
+// renewPause is the least time between two swaps for want of memory: a limit
+// that a fresh worker exceeds too must not keep swapping for ever.
+const renewPause = time.Minute
+
+// limitMemory swaps p's worker for a fresh one of the same build if it takes
+// too much memory.
+func (f *Fleet) limitMemory(p *program, s control.Instance, now time.Time) {
+	limit := p.chosen().MemoryMax
+	rss := residentBytes(s.PID)
+	if limit == 0 || rss <= limit || s.State != "running" || now.Sub(p.renewed) < renewPause {
+		return
+	}
+	why := fmt.Sprintf("memory_max: %d MB of %d", rss>>20, limit>>20)
+	if id, err := p.instance.Renew(why); err == nil {
+		p.renewed = now
+		f.Log.Warn("worker takes too much memory", "program", p.name, "rss", rss, "limit", limit, "deploy", id)
+	}
 }
 
 // Follow implements [control.Backend].

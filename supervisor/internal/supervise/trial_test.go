@@ -408,3 +408,27 @@ func TestReset(t *testing.T) {
 		}
 	})
 }
+
+// A fresh worker of the same build, as it was, though something else lies in
+// its place; nothing is swapped while something else is going on.
+func TestRenew(t *testing.T) {
+	playWith(t, baked, func(s *stage) {
+		id, err := s.in.Renew("memory_max: 500 MB of 400")
+		if err != nil {
+			s.Fatal(err)
+		}
+		synctest.Wait()
+		s.expect(Baking, 2)
+		if _, err := s.in.Renew("again"); !errors.Is(err, ErrNotRunning) {
+			s.Errorf("while another bakes: %v", err)
+		}
+		pass(time.Minute)
+		s.verdict(id, control.Accepted)
+		if d := s.deploy(id); d.By != "memory_max: 500 MB of 400" {
+			s.Errorf("deploy %+v", d)
+		}
+		if s.pinned() != 1 {
+			s.Errorf("%d builds were pinned, want the first only", s.pinned())
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -297,6 +298,27 @@ func TestArgumentsAndDirectory(t *testing.T) {
 	r.end()
 	if r.stdout.String() != dir+"\n" {
 		t.Errorf("directory %q, want %q", &r.stdout, dir)
+	}
+}
+
+// Only root can: elsewhere the configuration is refused.
+func TestAWorkerOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root starts workers as other users")
+	}
+	path, err := exec.LookPath("id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startSpec(t, Spec{Build: pin(t, path), Args: []string{"id", "-a"}, Env: env(""), User: &syscall.Credential{Uid: 65534, Gid: 65533, Groups: []uint32{65532}}})
+	r.end()
+	for _, want := range []string{"uid=65534", "gid=65533", "65532"} {
+		if !strings.Contains(r.stdout.String(), want) {
+			t.Errorf("id says %q, want %s in it", &r.stdout, want)
+		}
+	}
+	if strings.Contains(r.stdout.String(), "0(root)") {
+		t.Errorf("id says %q: something of root's is left", &r.stdout)
 	}
 }
 
