@@ -18,6 +18,9 @@ const (
 	// changed.
 	statusEvery = 2 * time.Second
 
+	// pingAtLeast bounds how often every loop is asked.
+	pingAtLeast = 100 * time.Millisecond
+
 	// extendBy is the time asked for, again and again, while programs drain.
 	// Their own deadlines bound it.
 	extendBy = 15 * time.Second
@@ -25,11 +28,12 @@ const (
 
 // manager is the service manager, if there is one: what it is told, and when.
 type manager struct {
-	d   *daemon
-	log *slog.Logger
+	d    *daemon
+	log  *slog.Logger
+	deaf bool // what was told last did not arrive
 }
 
-func newManager(d *daemon) *manager { return &manager{d, d.log} }
+func newManager(d *daemon) *manager { return &manager{d: d, log: d.log} }
 
 // run tells it everything until ctx ends. When stopping has ended, programs
 // drain.
@@ -42,7 +46,11 @@ func (m *manager) run(ctx, stopping context.Context) {
 		m.log.Warn("no watchdog", "err", err)
 	}
 	m.ready(stopping)
-	alive := ticker(watchdog / 3)
+	ping := watchdog / 3
+	if watchdog > 0 {
+		ping = max(ping, pingAtLeast)
+	}
+	alive := ticker(ping)
 	defer alive.Stop()
 	status := time.NewTicker(statusEvery)
 	defer status.Stop()
@@ -51,7 +59,7 @@ func (m *manager) run(ctx, stopping context.Context) {
 	for {
 		select {
 		case <-alive.C:
-			m.ping(ctx, watchdog/3)
+			m.ping(ctx, ping)
 		case <-status.C:
 			if now := m.status(ctx); now != last {
 				last = now
@@ -98,10 +106,12 @@ func (m *manager) ping(ctx context.Context, limit time.Duration) {
 	m.tell(sdnotify.Alive())
 }
 
+// tell takes the outcome of telling something, and complains once.
 func (m *manager) tell(err error) {
-	if err != nil {
+	if err != nil && !m.deaf {
 		m.log.Warn("systemd not told", "err", err)
 	}
+	m.deaf = err != nil
 }
 
 // status is one line for `systemctl status`: what each program does, and how

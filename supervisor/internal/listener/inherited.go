@@ -3,16 +3,21 @@ package listener
 import (
 	"fmt"
 	"net"
+	"os"
+	"strconv"
 
 	"github.com/simpletalk/simpletalk/proto"
 	"github.com/simpletalk/simpletalk/proto/address"
 )
 
 // Inherited returns the sockets that this process was started with by name, as
-// systemd does it for a socket unit (sd_listen_fds(3)); none without. Call it
-// once. A configured listener of the same name takes its socket instead of
+// systemd does it for a socket unit (sd_listen_fds(3)); none without, and none if
+// they were meant for a process before. Call it once. A configured listener of the same name takes its socket instead of
 // opening one, whatever address it has.
 func Inherited() ([]Listener, error) {
+	if os.Getenv(proto.EnvListenPID) != strconv.Itoa(os.Getpid()) {
+		return nil, nil
+	}
 	given, err := proto.Listeners()
 	if err != nil {
 		return nil, fmt.Errorf("sockets from systemd: %w", err)

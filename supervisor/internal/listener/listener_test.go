@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/simpletalk/simpletalk/proto/address"
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 )
 
@@ -224,5 +225,60 @@ func TestAllOrNothing(t *testing.T) {
 	refused(t, "(last)", "first=127.0.0.1:0", "second=unix://"+path, "last="+taken)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the second one's path is left: %v", err)
+	}
+}
+
+// Sockets of systemd are taken by name, whatever the configured address, and
+// their paths stay when they are closed.
+func TestLentSocketsAreTakenByName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "theirs.sock")
+	theirs := open(t, "web=unix://"+path)[0]
+	fd, err := unix.Dup(theirs.FD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lent, err := address.Parse("unix://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Set
+	s.Lend([]Listener{{Name: "web", FD: fd, Address: lent, lent: true}})
+	if idle := s.Idle(); len(idle) != 1 || idle[0] != "web" {
+		t.Errorf("idle %q", idle)
+	}
+	listens := parse(t, "web=127.0.0.1:0", "http=127.0.0.1:0")
+	if err := s.Add(listens); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(listens); err != nil || len(s.All()) != 2 { // a reload opens nothing anew
+		t.Fatalf("%+v, %v", s.All(), err)
+	}
+	if l, err := s.Find(listens[0]); err != nil || l.FD != fd || l.Address != lent || len(s.Idle()) != 0 {
+		t.Errorf("found %+v, %v", l, err)
+	}
+	if l, err := s.Find(listens[1]); err != nil || l.Address.Network != "tcp" || l.Address.Port == 0 {
+		t.Errorf("found %+v, %v", l, err)
+	}
+	if closed := s.Keep(listens[1:]); len(closed) != 1 || closed[0].Name != "web" {
+		t.Errorf("closed %+v", closed)
+	}
+	if _, err := s.Find(listens[0]); err == nil || !strings.Contains(err.Error(), "not open any more") {
+		t.Errorf("found what was closed: %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("systemd's path is gone: %v", err)
+	}
+	s.Close()
+	if len(s.All()) != 0 {
+		t.Errorf("left open: %+v", s.All())
+	}
+}
+
+// What was meant for another process is none of ours.
+func TestSocketsOfAnotherProcessAreLeftAlone(t *testing.T) {
+	t.Setenv("LISTEN_PID", "1")
+	t.Setenv("LISTEN_FDS", "1")
+	if all, err := Inherited(); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
