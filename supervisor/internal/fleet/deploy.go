@@ -116,8 +116,8 @@ func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (
 	}
 	if whole {
 		f.dropUnwanted(wanted)
+		f.running.Go(func() { f.closeUnwanted(asked) })
 	}
-	f.running.Go(func() { f.closeUnwanted(asked) })
 	if len(asked) == 0 {
 		return control.Requested{}, control.Refuse(control.ErrImpossible, "nothing to reload: every program is stopped")
 	}
@@ -190,12 +190,16 @@ func (p *program) chosen() wish {
 	return p.spec
 }
 
-// current are the sockets that are named by what was chosen last.
+// current are the sockets that are named by the configuration, and by what was
+// chosen last for each program: that may be older.
 func (f *Fleet) current() []config.Listen {
 	f.mu.Lock()
-	file := f.file
+	all := slices.Clone(f.file.Listens)
 	f.mu.Unlock()
-	return f.wantedWith(file).listens()
+	for _, p := range f.all() {
+		all = append(all, p.chosen().sockets...)
+	}
+	return all
 }
 
 // dropUnwanted removes programs that nobody names any more.

@@ -119,8 +119,11 @@ func (f *Fleet) begin() {
 	for _, w := range wanted.all {
 		ring := logs.NewRing(w.LogMemory)
 		cfg, launcher, err := f.plan(w, ring, "")
-		if err != nil { // an environment file perhaps, which may be there at the next attempt
-			cfg, launcher = supervise.Config{Program: w.Name}, broken{err}
+		if err != nil {
+			cfg, launcher = treatment(w, nil), &late{plan: func() (supervise.Launcher, error) {
+				_, l, err := f.plan(w, ring, "")
+				return l, err
+			}}
 		}
 		cfg.Later = stopped[w.Name]
 		f.add(planned{w, nil, ring, cfg, launcher}).note(w, cfg.Later)
@@ -194,13 +197,33 @@ func (f *Fleet) stopping() error {
 	}
 }
 
-// broken is the launcher of a program whose plan cannot be made.
-type broken struct{ err error }
+// late is the launcher of a program whose plan could not be made, for want of
+// an environment file perhaps: each attempt to start it tries again.
+type late struct {
+	plan func() (supervise.Launcher, error)
 
-func (b broken) Pin() (supervise.Build, error) { return nil, b.err }
+	mu   sync.Mutex
+	made supervise.Launcher // by the latest attempt
+}
 
-func (b broken) Launch(supervise.Build, int, int, func(worker.Event)) (supervise.Process, error) {
-	return nil, b.err
+// Pin implements [supervise.Launcher].
+func (l *late) Pin() (supervise.Build, error) {
+	made, err := l.plan()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.made = made
+	l.mu.Unlock()
+	return made.Pin()
+}
+
+// Launch implements [supervise.Launcher].
+func (l *late) Launch(b supervise.Build, gen, arena int, notify func(worker.Event)) (supervise.Process, error) {
+	l.mu.Lock()
+	made := l.made
+	l.mu.Unlock()
+	return made.Launch(b, gen, arena, notify) // Pin came before
 }
 
 // Group is whose members may change things, negative for nobody's.

@@ -70,24 +70,33 @@ func (f *Fleet) start(ctx context.Context, p *program) (control.Done, error) {
 }
 
 func (f *Fleet) beginStart(p *program) (cfg supervise.Config, warning string, err error) {
+	w, err := f.planNow(p)
+	if err != nil {
+		return cfg, "", err
+	}
+	warning = f.recordStopped(p.name, false)
+	p.note(w.wish, false)
+	return w.cfg, warning, p.instance.Start(w.cfg, w.launcher)
+}
+
+// planNow is what p is to be started by now, its sockets open.
+func (f *Fleet) planNow(p *program) (planned, error) {
 	wanted, err := f.wanted()
 	if err != nil {
-		return cfg, "", control.Refuse(control.ErrMistake, "%w", err)
+		return planned{}, control.Refuse(control.ErrMistake, "%w", err)
 	}
 	w, ok := wanted.find(p.name)
 	if !ok {
-		return cfg, "", control.Refuse(control.ErrImpossible, "%s does not name %q any more", f.From, p.name)
+		return planned{}, control.Refuse(control.ErrImpossible, "%s does not name %q any more", f.From, p.name)
 	}
 	if err := f.Sockets.Add(w.sockets); err != nil {
-		return cfg, "", control.Refuse(control.ErrImpossible, "%w", err)
+		return planned{}, control.Refuse(control.ErrImpossible, "%w", err)
 	}
-	cfg, launcher, err := f.plan(w, p.ring, "")
-	if err != nil {
-		return cfg, "", control.Refuse(control.ErrImpossible, "%w", err)
+	now := planned{wish: w, program: p, ring: p.ring}
+	if now.cfg, now.launcher, err = f.plan(w, p.ring, ""); err != nil {
+		return planned{}, control.Refuse(control.ErrImpossible, "%w", err)
 	}
-	warning = f.recordStopped(p.name, false)
-	p.note(w, false)
-	return cfg, warning, p.instance.Start(cfg, launcher)
+	return now, nil
 }
 
 // hasStarted reports whether a start has come to something, good or bad.
@@ -121,7 +130,13 @@ func (p *program) stopTime() time.Duration {
 func isStopped(s supervise.State) bool { return s == supervise.Stopped }
 
 func (f *Fleet) restart(ctx context.Context, p *program) (control.Done, error) {
-	if err := f.change(p.instance.Stop); err != nil {
+	err := f.change(func() error {
+		if _, err := f.planNow(p); err != nil {
+			return err // it serves on
+		}
+		return p.instance.Stop()
+	})
+	if err != nil {
 		return control.Done{}, err
 	}
 	if done, err := f.outcome(ctx, p, "", p.stopTime(), isStopped); err != nil {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/simpletalk/simpletalk/proto/address"
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/listener"
@@ -124,18 +126,34 @@ func (f *Fleet) plan(w wish, ring *logs.Ring, build string) (supervise.Config, s
 	if launcher.Env, err = w.Environ(worker.Inherit(os.Environ())); err != nil {
 		return supervise.Config{}, nil, err
 	}
+	launcher.Sockets = func() ([]worker.Socket, error) { return f.duplicates(w.sockets) }
 	var asked *listener.Listener
 	for _, l := range w.sockets {
 		open, err := f.Sockets.Find(l)
 		if err != nil {
 			return supervise.Config{}, nil, err
 		}
-		launcher.Sockets = append(launcher.Sockets, worker.Socket{Name: open.Name, FD: open.FD})
 		if l.Name == w.Health.Listen {
 			asked = &open
 		}
 	}
 	return treatment(w, asked), launcher, nil
+}
+
+// duplicates are those of sockets for one start. An older plan may name one that
+// is closed by now: its number could be anything else's.
+func (f *Fleet) duplicates(listens []config.Listen) (all []worker.Socket, err error) {
+	for _, l := range listens {
+		fd, err := f.Sockets.Duplicate(l)
+		if err != nil {
+			for _, s := range all {
+				unix.Close(s.FD)
+			}
+			return nil, err
+		}
+		all = append(all, worker.Socket{Name: l.Name, FD: fd})
+	}
+	return all, nil
 }
 
 // treatment is how the instance of a wish is treated; asked is the socket that

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 )
 
@@ -82,10 +84,27 @@ func (l Listener) is(asked config.Listen) bool {
 	return l.asked.Same(asked.Address) || l.asked == asked.Address && l.Name == asked.Name
 }
 
-// Find returns the open socket of l's address under l's name.
+// Find returns the open socket of l's address under l's name. Its descriptor may
+// be closed any time: [Set.Duplicate] is for using it.
 func (s *Set) Find(l config.Listen) (Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.find(l)
+}
+
+// Duplicate returns a close-on-exec duplicate of the descriptor of l's socket,
+// which is the caller's.
+func (s *Set) Duplicate(l config.Listen) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, err := s.find(l)
+	if err != nil {
+		return -1, err
+	}
+	return unix.FcntlInt(uintptr(found.FD), unix.F_DUPFD_CLOEXEC, 0)
+}
+
+func (s *Set) find(l config.Listen) (Listener, error) {
 	i := s.index(l)
 	if i < 0 {
 		return Listener{}, fmt.Errorf("listener %s (%s) is not open any more: a later configuration had it closed", l.Name, l.Address)

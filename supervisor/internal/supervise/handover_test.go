@@ -53,7 +53,10 @@ func openSite(t *testing.T, clients int) *site {
 	out := &testOutput{t: t}
 	program := &Program{
 		Name: "echo", Path: self, Env: worker.Inherit(os.Environ()), Args: []string{echoName, s.manner, "v1"}, Output: out,
-		Sockets: []worker.Socket{{Name: "http", FD: int(file.Fd())}},
+		Sockets: func() ([]worker.Socket, error) {
+			fd, err := syscall.Dup(int(file.Fd()))
+			return []worker.Socket{{Name: "http", FD: fd}}, err
+		},
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.in = NewInstance(Config{Program: "echo", StepTimeout: time.Second, DrainTimeout: 5 * time.Second}, program, s.book, log)

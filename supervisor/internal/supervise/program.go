@@ -5,6 +5,8 @@ import (
 	"io"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
@@ -13,15 +15,18 @@ import (
 
 // Program is the [Launcher] of real processes.
 type Program struct {
-	Name    string
-	Path    string   // of the executable, absolute; pinned anew at every reload
-	Args    []string // argv, beginning with the program's name
-	Env     []string // whole
-	Dir     string   // working directory, "" for the supervisor's
-	User    *config.Credential
-	Sockets []worker.Socket
-	Output  io.Writer  // takes the workers' lines, one a Write, and must not block
-	Ring    *logs.Ring // keeps them; nil: nobody does
+	Name   string
+	Path   string   // of the executable, absolute; pinned anew at every reload
+	Args   []string // argv, beginning with the program's name
+	Env    []string // whole
+	Dir    string   // working directory, "" for the supervisor's
+	User   *config.Credential
+	Output io.Writer  // takes the workers' lines, one a Write, and must not block
+	Ring   *logs.Ring // keeps them; nil: nobody does
+
+	// Sockets returns duplicates of the listening sockets, which are the
+	// caller's, or why there are none any more.
+	Sockets func() ([]worker.Socket, error)
 }
 
 // Pin implements [Launcher].
@@ -40,6 +45,15 @@ func (p *Program) Pin() (Build, error) {
 
 // Launch implements [Launcher].
 func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Process, error) {
+	sockets, err := p.Sockets()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, s := range sockets {
+			unix.Close(s.FD)
+		}
+	}()
 	tail := new(logs.Tail)
 	prefix := fmt.Sprintf("%s[%d] ", p.Name, gen)
 	process, err := worker.Start(worker.Spec{
@@ -48,7 +62,7 @@ func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Pr
 		Env:        p.Env,
 		Dir:        p.Dir,
 		User:       p.user(),
-		Sockets:    p.Sockets,
+		Sockets:    sockets,
 		Generation: gen,
 		Arena:      arena,
 		Stdout:     &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen},
