@@ -82,9 +82,11 @@ func (d *daemon) open() error {
 	if finding.Outcome != record.Fresh && finding.Outcome != record.Loaded {
 		d.log.Warn("record", "found", finding.String())
 	}
+	book := new(supervise.Book)
+	restoreBook(book, d.dir, d.log)
 	d.Fleet, err = fleet.New(fleet.Parts{
 		Load: d.load, From: d.from(), Record: changes, Sockets: &d.sockets,
-		Output: d.output, Book: new(supervise.Book), Log: d.log,
+		Output: d.output, Book: book, Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -140,6 +142,7 @@ func (d *daemon) run(ctx context.Context) error {
 	ended := make(chan struct{})
 	told := newManager(d)
 	api.Go(func() { told.run(apiCtx, fleetCtx) })
+	api.Go(func() { keepBook(apiCtx, d.Book, d.dir, d.log) })
 	signals.Go(func() { d.attend(received, ended, stop) })
 	d.greet()
 

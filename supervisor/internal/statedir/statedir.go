@@ -23,6 +23,7 @@ const (
 	socketName = "control.sock"
 	lockName   = "lock"
 	pidName    = "supervisor.pid"
+	bookName   = "deploys.json"
 )
 
 // EnvState names the folder in the environment.
@@ -115,6 +116,30 @@ func readPID(path string) string {
 		return "unknown"
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// ReadDeploys returns what WriteDeploys wrote last, nil if that was never.
+func (d *Dir) ReadDeploys() ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(d.path, bookName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// WriteDeploys keeps, whole or not at all, how deploys ended for a supervisor
+// that comes after this one.
+func (d *Dir) WriteDeploys(b []byte) error {
+	name := filepath.Join(d.path, bookName)
+	err := os.WriteFile(name+".new", b, 0o600)
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		os.Remove(name + ".new") // a full disk has better use for it
+		return fmt.Errorf("write deploys: %w", err)
+	}
+	return nil
 }
 
 // WritePID writes this process's id to supervisor.pid, whole or not at all.

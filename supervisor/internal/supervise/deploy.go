@@ -19,7 +19,8 @@ const kept = 50
 // concurrently.
 type Book struct {
 	mu      sync.Mutex
-	deploys []*deploy // oldest first
+	deploys []*deploy     // oldest first
+	changed chan struct{} // closed when a record changes; nil while nobody waits
 }
 
 // deploy is one reload under way or ended. The book's mutex guards it.
@@ -70,6 +71,31 @@ func (b *Book) Asked(id, by string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d.record.By = by
+}
+
+// Restore enters deploys of a supervisor before this one, oldest first. Those
+// that were under way have come to nothing that anybody knows.
+func (b *Book) Restore(records []control.Deploy) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range records[max(0, len(records)-kept):] {
+		if r.Verdict == control.Pending {
+			r.Verdict, r.Reason = control.Rejected, "the supervisor ended before the verdict"
+		}
+		d := &deploy{record: r, changed: make(chan struct{})}
+		b.deploys = append(b.deploys, d)
+		b.add(d, string(r.Verdict), r.Reason)
+	}
+}
+
+// Changed returns a channel that is closed when a record has changed since.
+func (b *Book) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return b.changed
 }
 
 // step adds to d's timeline and to those of the requests that wait for it. A
@@ -138,6 +164,10 @@ func (b *Book) conclude(d *deploy, v control.Verdict, reason cause) {
 
 // add is step with the mutex held.
 func (b *Book) add(d *deploy, name, detail string) {
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
 	for _, each := range append(slices.Clone(d.earlier), d) {
 		record := each.record
 		each.steps = append(each.steps, control.Step{At: time.Now(), Step: name, Detail: detail, Deploy: &record})

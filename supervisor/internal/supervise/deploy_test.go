@@ -121,3 +121,27 @@ func TestNobodysDeployIsIgnored(t *testing.T) {
 		t.Errorf("%d deploys", n)
 	}
 }
+
+func TestABookIsRestored(t *testing.T) {
+	var before, b Book
+	d := before.open("chat")
+	before.conclude(d, control.Returned, cause{"it hung", []string{"last words"}})
+	pending := before.open("chat").record.ID
+	changed := b.Changed()
+	b.Restore(before.Deploys())
+	select {
+	case <-changed:
+	default:
+		t.Error("no change is told")
+	}
+	got := b.Deploys()
+	if len(got) != 2 || got[0].Verdict != control.Returned || got[0].Reason != d.record.Reason || got[0].Output[0] != "last words" {
+		t.Errorf("restored %+v", got)
+	}
+	if steps, err := follow(t.Context(), &b, pending); err != nil || !slices.Equal(steps, []string{"rejected"}) || got[1].Reason != "the supervisor ended before the verdict" {
+		t.Errorf("who waited is told %v, %v: %+v", steps, err, got[1])
+	}
+	if b.open("chat"); len(b.Deploys()) != 3 {
+		t.Errorf("%d deploys", len(b.Deploys()))
+	}
+}
