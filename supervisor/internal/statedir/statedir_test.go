@@ -209,3 +209,35 @@ func TestNobodyAnswers(t *testing.T) {
 		}
 	}
 }
+
+// Members of the group reach the socket, and see nothing else of the folder.
+func TestAGroupMayBeLetIn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	l, err := d.Listen(os.Getegid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, want := range map[string]fs.FileMode{".": 0o710, socketName: 0o660, lockName: 0o600} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want mode %o", name, info.Mode(), err, want)
+		}
+	}
+	if os.Geteuid() == 0 {
+		return // root may give anything to anybody
+	}
+	l.Close()
+	if l, err := d.Listen(0); err == nil {
+		l.Close()
+		t.Error("the socket was given to a group that is not ours")
+	}
+}

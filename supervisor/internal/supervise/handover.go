@@ -128,7 +128,7 @@ func (in *Instance) offer() {
 	}
 	if h.unbuilt == 0 && in.keep.Waiting() == 0 {
 		if h.offered > 0 {
-			in.book.step(in.deploy, "adopted", fmt.Sprintf("%d connections", h.offered))
+			in.book.step(in.deploy, "adopted", fmt.Sprintf("%d/%d connections", h.offered, h.offered))
 			h.offered = 0
 		}
 		in.follow(swap.NewsBuilt)
