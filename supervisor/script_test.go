@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,6 +31,8 @@ const patience = 20 * time.Second
 //	await REGEXP COMMAND…  COMMAND's output comes to match REGEXP
 //	vanish FILE            FILE is taken away
 //	signal NAME FILE       sends SIGNAME to the process whose pid FILE holds
+//	ended FILE             the process whose pid FILE holds comes to an end
+//	build FILE NAME HOW    makes FILE a build of app, called NAME, that behaves so (see app), as a deploy does: by renaming it there
 //	listening NAME         sets $NAME to the address of the supervisor's listener NAME
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -44,6 +49,8 @@ func TestScripts(t *testing.T) {
 			"await":     await,
 			"vanish":    vanish,
 			"signal":    signalFile,
+			"ended":     ended,
+			"build":     buildApp,
 			"listening": listening,
 		},
 	})
@@ -118,6 +125,29 @@ func signalFile(ts *testscript.TestScript, neg bool, args []string) {
 		err = unix.Kill(pid, unix.SignalNum("SIG"+args[0]))
 	}
 	ts.Check(err)
+}
+
+func ended(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1)
+	pid, err := readPID(ts.MkAbs(args[0]))
+	ts.Check(err)
+	until(ts, args[0]+" ended", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || bytes.Contains(stat, []byte(") Z ")) // nobody may wait for an orphan
+	})
+}
+
+func buildApp(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 3)
+	self, err := os.Executable()
+	ts.Check(err)
+	content, err := os.ReadFile(self)
+	ts.Check(err)
+	content = append(content, appBuild{args[1], args[2]}.mark()...)
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(os.WriteFile(path+".new", content, 0o755))
+	ts.Check(os.Rename(path+".new", path))
 }
 
 func listening(ts *testscript.TestScript, neg bool, args []string) {

@@ -23,7 +23,7 @@ func (f *Fleet) Deploy(_ context.Context, r control.DeployRequest, by string) (c
 		return control.Requested{}, err
 	}
 	if err := f.stopping(); err != nil {
-		return f.reject(targets, err, by), nil
+		return f.reject(targets, err, by)
 	}
 	switch {
 	case r.Rollback && r.Build != "":
@@ -69,6 +69,8 @@ func (p *program) isStopped() bool {
 }
 
 func (f *Fleet) rollback(p *program, by string) (control.Requested, error) {
+	p.note(p.chosen(), false) // it is to run, as after a reload
+	f.recordStopped(p.name, false)
 	id, err := p.instance.Rollback()
 	f.Book.Asked(id, by)
 	return tickets([]control.Ticket{{ID: id, Program: p.name}}), err
@@ -97,15 +99,15 @@ func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (
 	whole := len(r.Programs) == 0
 	wanted, err := f.wanted()
 	if err != nil {
-		return f.reject(targets, err, by), nil
+		return f.reject(targets, err, by)
 	}
 	if err := f.Sockets.Add(wanted.listens()); err != nil {
-		return f.reject(targets, err, by), nil
+		return f.reject(targets, err, by)
 	}
 	all, err := f.plans(targets, wanted, r.Build, whole)
 	if err != nil {
 		f.Sockets.Keep(f.current())
-		return f.reject(targets, err, by), nil
+		return f.reject(targets, err, by)
 	}
 	f.mu.Lock()
 	f.file = wanted.file
@@ -116,7 +118,7 @@ func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (
 	}
 	if whole {
 		f.dropUnwanted(wanted)
-		f.running.Go(func() { f.closeUnwanted(asked) })
+		f.running.Go(func() { f.closeUnwanted(asked, wanted) })
 	}
 	if len(asked) == 0 {
 		return control.Requested{}, control.Refuse(control.ErrImpossible, "nothing to reload: every program is stopped")
@@ -124,8 +126,12 @@ func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (
 	return tickets(asked), nil
 }
 
-// reject enters a deploy for each of targets that a mistake rejects.
-func (f *Fleet) reject(targets []*program, why error, by string) control.Requested {
+// reject enters a deploy for each of targets that a mistake rejects. Without any
+// it is the request that is refused.
+func (f *Fleet) reject(targets []*program, why error, by string) (control.Requested, error) {
+	if len(targets) == 0 {
+		return control.Requested{}, control.Refuse(control.ErrMistake, "%w", why)
+	}
 	var all []control.Ticket
 	for _, p := range targets {
 		id := f.Book.Reject(p.name, why.Error())
@@ -133,7 +139,7 @@ func (f *Fleet) reject(targets []*program, why error, by string) control.Request
 		all = append(all, control.Ticket{ID: id, Program: p.name})
 	}
 	f.Log.Error("deploy rejected", "err", why)
-	return tickets(all)
+	return tickets(all), nil
 }
 
 // plans makes the plan of each target that is still wanted, and, of a whole
@@ -171,6 +177,7 @@ func (f *Fleet) deploy(p planned, by string) control.Ticket {
 		p.program = f.add(p)
 	}
 	p.program.note(p.wish, false)
+	f.recordStopped(p.Name, false) // a failure is logged; the deploy goes on
 	p.ring.Resize(p.LogMemory)
 	id, _ := p.program.instance.ReloadWith(p.cfg, p.launcher)
 	f.Book.Asked(id, by)
@@ -182,6 +189,25 @@ func (p *program) note(w wish, stopped bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.spec, p.stopped = w, stopped
+	for _, l := range w.sockets {
+		if !slices.Contains(p.held, l) {
+			p.held = append(p.held, l)
+		}
+	}
+}
+
+// sockets are those that p may be started with.
+func (p *program) sockets() []config.Listen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.held)
+}
+
+// accepted forgets the sockets that p was given before w.
+func (p *program) accepted(w wish) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = slices.Concat(w.sockets, p.spec.sockets)
 }
 
 func (p *program) chosen() wish {
@@ -190,16 +216,21 @@ func (p *program) chosen() wish {
 	return p.spec
 }
 
-// current are the sockets that are named by the configuration, and by what was
-// chosen last for each program: that may be older.
+// current are the sockets that are named by the configuration, and those that a
+// program may be started again with: a deploy that was rejected changed nothing.
 func (f *Fleet) current() []config.Listen {
-	f.mu.Lock()
-	all := slices.Clone(f.file.Listens)
-	f.mu.Unlock()
+	all := slices.Clone(f.latest().Listens)
 	for _, p := range f.all() {
-		all = append(all, p.chosen().sockets...)
+		all = append(all, p.sockets()...)
 	}
 	return all
+}
+
+// latest is the configuration that was deployed last.
+func (f *Fleet) latest() *config.File {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.file
 }
 
 // dropUnwanted removes programs that nobody names any more.
@@ -213,8 +244,9 @@ func (f *Fleet) dropUnwanted(wanted wishes) {
 }
 
 // closeUnwanted closes sockets that nobody names any more once every deploy has
-// been accepted.
-func (f *Fleet) closeUnwanted(asked []control.Ticket) {
+// been accepted. A later configuration meanwhile decides of them itself: until it
+// is accepted the last good builds are older than both.
+func (f *Fleet) closeUnwanted(asked []control.Ticket, by wishes) {
 	for _, t := range asked {
 		var last control.Deploy
 		err := f.Book.Follow(f.ctx, t.ID, func(s control.Step) error {
@@ -227,8 +259,13 @@ func (f *Fleet) closeUnwanted(asked []control.Ticket) {
 	}
 	f.changing.Lock()
 	defer f.changing.Unlock()
-	if f.stopping() != nil {
+	if f.stopping() != nil || f.latest() != by.file {
 		return
+	}
+	for _, p := range f.all() {
+		if w, ok := by.find(p.name); ok {
+			p.accepted(w)
+		}
 	}
 	for _, l := range f.Sockets.Keep(f.current()) {
 		f.Log.Info("listener closed", "name", l.Name, "address", l.Address.String())

@@ -63,8 +63,9 @@ type program struct {
 	renewed time.Time // when memory_max swapped it last; Run's own
 
 	mu      sync.Mutex
-	spec    wish // chosen last
-	stopped bool // an operator wants it so
+	spec    wish            // chosen last
+	held    []config.Listen // what it may be started again with: of all that was chosen since a configuration was accepted
+	stopped bool            // an operator wants it so
 }
 
 // New returns the fleet that a configuration and the record name. Its sockets

@@ -154,7 +154,7 @@ func history(ctx context.Context, targets []*program, q control.LogQuery) (past 
 	for _, p := range targets {
 		err := p.ring.Follow(ctx, logs.Query{Lines: max(0, q.Lines), Since: q.Since, Err: q.Err}, func(l logs.Line) error {
 			l.Program = p.name
-			told[p] = l.Seq
+			told[p] = max(told[p], l.Seq) // 0 of what was missed
 			past = append(past, l)
 			return nil
 		})
@@ -196,6 +196,9 @@ func followAll(ctx context.Context, targets []*program, told map[*program]uint64
 	for left := len(targets); left > 0; {
 		select {
 		case l := <-lines:
+			if ctx.Err() != nil {
+				continue
+			}
 			if failed := each(l); failed != nil {
 				cancel(failed)
 			}

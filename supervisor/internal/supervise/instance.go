@@ -448,11 +448,12 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 	}
 }
 
-// endOf tells an end that the plan of g leaves at that from e. What served on
-// trial, or beside another one, was meant to serve on.
+// endOf tells an end that the plan of g leaves at that from e. What a deploy has
+// on trial, or what ran beside another one, was meant to serve on.
 func (in *Instance) endOf(g *generation, exit worker.Exit, e Event) Event {
 	alone := g == in.serving || in.serving == nil
-	if g.sealed == "" && alone && in.trial == nil && !g.plan.On.Restarts(exit.Code, exit.Signal) {
+	tried := in.trial != nil && in.trial.deploy != nil
+	if g.sealed == "" && alone && !tried && !g.plan.On.Restarts(exit.Code, exit.Signal) {
 		return Finished
 	}
 	return e
