@@ -43,12 +43,17 @@ type builder struct {
 }
 
 // supervisor returns the path of the supervisor's executable.
-func (b *builder) supervisor(t testing.TB) string { return b.build(t, "supervisor", "test") }
+func (b *builder) supervisor(t testing.TB) string { return b.build(t, "supervisor", "test", raceBuild) }
+
+// lean returns that of one without the race detector, whose memory is its own.
+func (b *builder) lean(t testing.TB) string { return b.build(t, "supervisor", "lean", false) }
 
 // app returns the path of the app's executable, stamped with commit.
-func (b *builder) app(t testing.TB, commit string) string { return b.build(t, "app", commit) }
+func (b *builder) app(t testing.TB, commit string) string {
+	return b.build(t, "app", commit, raceBuild)
+}
 
-func (b *builder) build(t testing.TB, program, commit string) string {
+func (b *builder) build(t testing.TB, program, commit string, race bool) string {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,7 +64,7 @@ func (b *builder) build(t testing.TB, program, commit string) string {
 	path := filepath.Join(b.dir, name)
 	args := []string{"build", "-o", path, "-ldflags", "-X main.version=e2e -X main.commit=" + commit}
 	env := "CGO_ENABLED=0"
-	if raceBuild {
+	if race {
 		args, env = append(args, "-race"), "CGO_ENABLED=1"
 	}
 	c := exec.Command("go", append(args, "github.com/simpletalk/simpletalk/"+program)...)

@@ -58,25 +58,31 @@ func (s *site) start(flags []string, command ...string) {
 	if err := os.Mkdir(s.state(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.process = exec.Command(binaries.supervisor(t), args...)
-	s.process.Dir = s.dir
-	s.process.Stdout, s.process.Stderr = s.output, s.output
-	s.process.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal: SIGHUP deploys
-	s.process.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		s.err = s.process.Wait()
-		close(s.ended)
-	}()
-	t.Cleanup(s.close)
+	s.launch(exec.Command(binaries.supervisor(t), args...))
 	s.eventually("the first worker serves", func() bool {
 		st, err := s.status()
 		return err == nil && st.Programs[0].Instances[0].State == "running"
 	})
 	st, _ := s.status()
 	s.addr = st.Listen[0].Address
+}
+
+// launch starts the process of a supervisor, which ends with the test.
+func (s *site) launch(c *exec.Cmd) {
+	s.t.Helper()
+	s.process = c
+	c.Dir = s.dir
+	c.Stdout, c.Stderr = s.output, s.output
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal: SIGHUP deploys
+	c.Env = append(c.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
+	if err := c.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		s.err = c.Wait()
+		close(s.ended)
+	}()
+	s.t.Cleanup(s.close)
 }
 
 func (s *site) state() string { return filepath.Join(s.dir, "state") }
@@ -131,9 +137,14 @@ func (s *site) workers() []int {
 	if err != nil {
 		return nil
 	}
-	pids := []int{st.Programs[0].Instances[0].PID}
-	for _, d := range st.Programs[0].Instances[0].Draining {
-		pids = append(pids, d.PID)
+	var pids []int
+	for _, p := range st.Programs {
+		if pid := p.Instances[0].PID; pid != 0 {
+			pids = append(pids, pid)
+		}
+		for _, d := range p.Instances[0].Draining {
+			pids = append(pids, d.PID)
+		}
 	}
 	return pids
 }
@@ -172,27 +183,31 @@ func (s *site) eventually(what string, cond func() bool) {
 type status struct {
 	PID    int `json:"pid"`
 	Listen []struct {
+		Name    string `json:"name"`
 		Address string `json:"address"`
 	} `json:"listen"`
-	Programs []struct {
-		Name      string `json:"name"`
-		Instances []struct {
-			State    string `json:"state"`
-			Gen      int    `json:"gen"`
-			PID      int    `json:"pid"`
-			Restarts int    `json:"restarts"`
-			LastExit string `json:"last_exit"`
-			Conns    int    `json:"conns"`
-			Draining []struct {
-				PID int `json:"pid"`
-			} `json:"draining"`
-		} `json:"instances"`
-	} `json:"programs"`
-	Deploys []deploy `json:"deploys"`
+	Programs []program `json:"programs"`
+	Deploys  []deploy  `json:"deploys"`
+}
+
+type program struct {
+	Name      string `json:"name"`
+	Instances []struct {
+		State    string `json:"state"`
+		Gen      int    `json:"gen"`
+		PID      int    `json:"pid"`
+		Restarts int    `json:"restarts"`
+		LastExit string `json:"last_exit"`
+		Conns    int    `json:"conns"`
+		Draining []struct {
+			PID int `json:"pid"`
+		} `json:"draining"`
+	} `json:"instances"`
 }
 
 type deploy struct {
 	ID        string `json:"id"`
+	Program   string `json:"program"`
 	Verdict   string `json:"verdict"`
 	Reason    string `json:"reason"`
 	SwappedMS int64  `json:"swapped_ms"`

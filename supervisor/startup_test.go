@@ -1,0 +1,93 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/install"
+)
+
+func file(t *testing.T, p install.Plan, path string) string {
+	t.Helper()
+	for _, f := range p.Files {
+		if f.Path == path {
+			return string(f.Content)
+		}
+	}
+	t.Fatalf("the plan has no %s", path)
+	return ""
+}
+
+func TestTheServiceOfAMachine(t *testing.T) {
+	p, err := startupFlags{user: defaultUser}.plan(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := file(t, p, "/etc/systemd/system/simpletalk.service")
+	for _, want := range []string{install.Mark, "\nUser=simpletalk\n", "\nGroup=simpletalk\n", "\nType=notify\n"} {
+		if !strings.Contains(unit, want) {
+			t.Errorf("no %q in the unit", want)
+		}
+	}
+	for _, f := range p.Files {
+		if f.Settings == bytes.Contains(f.Content, []byte(install.Mark)) {
+			t.Errorf("%s: settings belong to the operator, everything else carries our mark", f.Path)
+		}
+	}
+	if got := p.Do[0]; got[0] != "systemd-sysusers" {
+		t.Errorf("first comes the user, not %v", got)
+	}
+}
+
+func TestTheServiceOfAnotherUser(t *testing.T) {
+	p, err := startupFlags{user: "nobody", jit: true}.plan(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := groupOf("nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := file(t, p, "/etc/systemd/system/simpletalk.service")
+	if !strings.Contains(unit, "\nUser=nobody\nGroup="+group+"\n") || strings.Contains(unit, "User=simpletalk") {
+		t.Errorf("it runs as somebody else:\n%s", unit)
+	}
+	if !strings.Contains(file(t, p, "/etc/tmpfiles.d/simpletalk.conf"), "root "+group+"\n") {
+		t.Error("the settings are not the user's to read")
+	}
+	if !strings.Contains(file(t, p, "/etc/systemd/system/simpletalk.service.d/jit.conf"), "MemoryDenyWriteExecute=no") {
+		t.Error("no drop-in for programs that compile")
+	}
+	for _, c := range p.Do {
+		if c[0] == "systemd-sysusers" {
+			t.Error("a user who is there already is made")
+		}
+	}
+}
+
+func TestTheServiceOfADeveloper(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", "/home/me/.config")
+	p, err := startupFlags{user: defaultUser}.plan(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unit := file(t, p, "/home/me/.config/systemd/user/simpletalk.service"); strings.Contains(unit, "\nUser=") {
+		t.Error("a user's service manager cannot choose a user")
+	}
+	for _, c := range append(p.Do, append(p.Undo, p.Undone...)...) {
+		if c[0] != "systemctl" || c[1] != "--user" {
+			t.Errorf("%v is not the user's own", c)
+		}
+	}
+}
+
+func TestAMistakenUser(t *testing.T) {
+	for _, root := range []bool{true, false} {
+		if _, err := (startupFlags{user: "no-such-user"}).plan(root); exitCode(err) != exitUsage {
+			t.Errorf("root %t: %v", root, err)
+		}
+	}
+}
