@@ -93,7 +93,7 @@ const maxRequest = 1 << 20
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	following, endFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer endFollowing()
-	server := &http.Server{Handler: s.routes(following), ReadHeaderTimeout: 5 * time.Second, ConnContext: withPeer}
+	server := &http.Server{Handler: s.routes(following), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, ConnContext: withPeer}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	select {
