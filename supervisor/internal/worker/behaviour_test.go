@@ -51,8 +51,6 @@ func behave(how string) {
 		linger()
 	case "join":
 		join()
-	case "foster":
-		foster(argument)
 	case "beget":
 		beget(argument)
 	default:
