@@ -28,7 +28,7 @@ func (b *bar) start(what string, until time.Time) {
 	length := max(time.Until(until), barEvery)
 	p := progressbar.NewOptions(int(length/barEvery),
 		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(30),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(true))
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
 	b.end, b.ended = make(chan struct{}), make(chan struct{})
 	go func(end, ended chan struct{}) {
 		defer close(ended)

@@ -17,12 +17,15 @@ var colours = map[string]color.Attribute{
 	"backoff": color.FgRed, "rejected": color.FgRed, "returned": color.FgRed,
 }
 
+// plain is the terminal's own colour, whatever its background (ECMA-48, SGR 39).
+const plain color.Attribute = 39
+
 // inColour is text in the colour of what word means; plain where it would not
 // be seen (no terminal, $NO_COLOR).
 func inColour(text, word string) string {
 	attribute, known := colours[word]
 	if !known {
-		attribute = color.FgWhite
+		attribute = plain
 	}
 	return color.New(attribute).Sprint(text)
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,13 +116,4 @@ func jsonLine(w io.Writer) func(logs.Line) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return func(l logs.Line) error { return e.Encode(l) }
-}
-
-// followTime bounds a command that asks once.
-const followTime = 10 * time.Second
-
-// asking is the context of a command that asks once: a supervisor that is
-// stopped (SIGSTOP) must not hang a script for ever.
-func asking(c *cobra.Command) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(c.Context(), followTime, errors.New("the supervisor does not answer within 10s"))
 }

@@ -23,6 +23,15 @@ func newClient(state *string) *control.Client {
 	return control.NewClient(statedir.Dial(statedir.Find(*state)))
 }
 
+// askTime bounds a command that asks once.
+const askTime = 10 * time.Second
+
+// asking is the context of a command that asks once: a supervisor that is
+// stopped (SIGSTOP) must not hang a script for ever.
+func asking(c *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(c.Context(), askTime, errors.New("the supervisor does not answer within 10s"))
+}
+
 // completionTime is how long a shell waits for the names of programs.
 const completionTime = 500 * time.Millisecond
 

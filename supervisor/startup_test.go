@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/install"
+	"github.com/simpletalk/simpletalk/systemd"
 )
 
 func file(t *testing.T, p install.Plan, path string) string {
@@ -35,6 +36,11 @@ func TestTheServiceOfAMachine(t *testing.T) {
 	for _, f := range p.Files {
 		if f.Settings == bytes.Contains(f.Content, []byte(install.Mark)) {
 			t.Errorf("%s: settings belong to the operator, everything else carries our mark", f.Path)
+		}
+	}
+	for path, text := range systemd.Files() {
+		if !strings.HasSuffix(file(t, p, path), text) {
+			t.Errorf("%s is not what package systemd has there", path)
 		}
 	}
 	if got := p.Do[0]; got[0] != "systemd-sysusers" {

@@ -58,11 +58,6 @@ func (c *Client) Describe(ctx context.Context, program string) (Description, err
 	return d, err
 }
 
-// Check says what is wrong with the configuration as it is now.
-func (c *Client) Check(ctx context.Context) error {
-	return c.ask(ctx, http.MethodGet, "/v1/check", nil, &struct{}{})
-}
-
 // Deploy asks for deploys and returns at once.
 func (c *Client) Deploy(ctx context.Context, r DeployRequest) (Requested, error) {
 	var requested Requested

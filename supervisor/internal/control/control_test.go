@@ -40,8 +40,6 @@ func (b *backend) Describe(_ context.Context, program string) (Description, erro
 	return Description{From: "here", Settings: []Setting{{"bake", "30s"}}}, b.err
 }
 
-func (b *backend) Check(context.Context) error { return b.err }
-
 func (b *backend) Deploy(_ context.Context, r DeployRequest, by string) (Requested, error) {
 	b.asked = append(b.asked, fmt.Sprintf("deploy %v %q %t by %s", r.Programs, r.Build, r.Rollback, by))
 	return Requested{ID: "one", Deploys: []Ticket{{"one", "chat"}}}, b.err
@@ -369,7 +367,6 @@ func TestWhatIsAskedArrives(t *testing.T) {
 				return nil
 			})
 		},
-		func() error { return c.Check(ctx) },
 	} {
 		if err := ask(); err != nil {
 			t.Error(err)

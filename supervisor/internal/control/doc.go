@@ -11,7 +11,6 @@
 //	POST   /v1/programs                    NewProgram → Done
 //	POST   /v1/programs/{name}/{operation} Operation → Done
 //	POST   /v1/programs/{name}/signal      SignalRequest → Done
-//	GET    /v1/check                       what a reload would say of the configuration
 //
 // A refusal is {"error"}: 400 for a mistake in what was asked, 403 for whoever
 // may not, 404 for what does not exist, 409 for what is not possible now, 503

@@ -56,9 +56,6 @@ type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	Describe(ctx context.Context, program string) (Description, error)
 
-	// Check says what is wrong with the configuration as it is now.
-	Check(ctx context.Context) error
-
 	// Deploy asks for deploys and returns at once. by is who asked.
 	Deploy(ctx context.Context, r DeployRequest, by string) (Requested, error)
 
@@ -118,7 +115,6 @@ func (s *Server) routes(following context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/programs/{name}", read(func(r *http.Request) (any, error) {
 		return s.Backend.Describe(r.Context(), r.PathValue("name"))
 	}))
-	mux.HandleFunc("GET /v1/check", read(func(r *http.Request) (any, error) { return struct{}{}, s.Backend.Check(r.Context()) }))
 	mux.HandleFunc("GET /v1/deploys/{id}/steps", s.steps)
 	mux.HandleFunc("GET /v1/logs", func(w http.ResponseWriter, r *http.Request) { s.logs(following, w, r) })
 	mux.HandleFunc("POST /v1/reload", s.change(s.reload))

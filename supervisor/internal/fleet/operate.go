@@ -292,17 +292,3 @@ func (f *Fleet) Signal(ctx context.Context, name, signal string) (control.Done, 
 	s, err := p.instance.Status(ctx)
 	return control.Done{Program: name, State: s.State}, err
 }
-
-// Check implements [control.Backend].
-func (f *Fleet) Check(context.Context) error {
-	wanted, err := f.wanted()
-	if err != nil {
-		return control.Refuse(control.ErrMistake, "%w", err)
-	}
-	for _, w := range wanted.all {
-		if _, err := w.Environ(nil); err != nil {
-			return control.Refuse(control.ErrMistake, "program %s: %w", w.Name, err)
-		}
-	}
-	return nil
-}

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -31,7 +32,7 @@ func Inherited() ([]Listener, error) {
 			all = append(all, Listener{Name: name, FD: fd, Address: at, lent: true})
 		}
 		if err == nil && (dupErr != nil || addrErr != nil) {
-			err = fmt.Errorf("socket %s from systemd: %w", name, firstOf(dupErr, addrErr))
+			err = fmt.Errorf("socket %s from systemd: %w", name, errors.Join(dupErr, addrErr))
 		}
 	}
 	if err != nil {
@@ -41,15 +42,6 @@ func Inherited() ([]Listener, error) {
 		return nil, err
 	}
 	return all, nil
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // addressOf is an address as an operator writes it.

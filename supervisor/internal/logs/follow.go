@@ -100,7 +100,7 @@ func (r *Ring) begin(q Query) mark {
 }
 
 // next returns the next lines, which stay the follower's. If there are no more
-// for now, changed is not nil and will be closed by the next Add.
+// at this moment, changed is not nil and will be closed by the next Add.
 func (f *follower) next() (batch []Line, changed <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
