@@ -122,6 +122,11 @@ func TestABuildThatHangsIsTakenBack(t *testing.T) {
 		hung = h
 		return err == nil && h.Commit == "bbbb"
 	})
+	// It answers a moment before its supervisor has heard that it took over.
+	s.eventually("the new build bakes", func() bool {
+		st, err := s.status()
+		return err == nil && st.Programs[0].Instances[0].State == "baking"
+	})
 	if err := syscall.Kill(hung.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
