@@ -78,6 +78,22 @@ func NewConn(fd int) (*Conn, error) {
 	}, nil
 }
 
+// Duplicate returns another descriptor of this end, close-on-exec and the
+// caller's: for a process that is to go on with it.
+func (c *Conn) Duplicate() (int, error) {
+	raw, err := c.unix.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("duplicate control socket: %w", err)
+	}
+	fd := -1
+	var dupErr error
+	err = raw.Control(func(s uintptr) { fd, dupErr = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(err, dupErr); err != nil {
+		return -1, fmt.Errorf("duplicate control socket: %w", err)
+	}
+	return fd, nil
+}
+
 // Send sends one packet with duplicates of fds, which stay the caller's. It
 // blocks while the peer does not read.
 func (c *Conn) Send(packet []byte, fds ...int) error {

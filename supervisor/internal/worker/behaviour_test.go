@@ -51,6 +51,8 @@ func behave(how string) {
 		linger()
 	case "join":
 		join()
+	case "foster":
+		foster(argument)
 	case "beget":
 		beget(argument)
 	default:

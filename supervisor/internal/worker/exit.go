@@ -11,6 +11,10 @@ import (
 type Exit struct {
 	Code   int            // exit status, -1 if a signal ended it
 	Signal syscall.Signal // 0 if it ended by itself
+
+	// Unknown says that nobody here was its parent: it may have ended by itself
+	// or by a signal.
+	Unknown bool
 }
 
 func exitOf(ws syscall.WaitStatus) Exit {
@@ -22,6 +26,9 @@ func exitOf(ws syscall.WaitStatus) Exit {
 
 // String says it for people: "exit status 3", "killed by SIGSEGV".
 func (e Exit) String() string {
+	if e.Unknown {
+		return "ended, nobody knows how"
+	}
 	if e.Signal != 0 {
 		return fmt.Sprintf("killed by %s", unix.SignalName(e.Signal))
 	}

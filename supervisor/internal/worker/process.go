@@ -76,10 +76,11 @@ func (Exited) event()  {}
 
 // Process is a running worker. Its methods may be called concurrently.
 type Process struct {
-	pid    int
-	peer   *proto.Peer
-	notify func(Event)
-	ended  chan struct{} // closed when it is dead
+	pid     int
+	handles Handles // for a supervisor that comes after this one
+	peer    *proto.Peer
+	notify  func(Event)
+	ended   chan struct{} // closed when it is dead
 
 	mu   sync.Mutex
 	dead bool // reaped: the pid may be another process by now
@@ -98,9 +99,10 @@ func Start(spec Spec, notify func(Event)) (*Process, error) {
 		k.closeOurs()
 		return nil, fmt.Errorf("start %s: %w", spec.Build.Path, err)
 	}
-	p := &Process{pid: pid, peer: proto.NewPeer(k.control), notify: notify, ended: make(chan struct{})}
+	handles := k.handles(pid)
+	p := &Process{pid: pid, handles: handles, peer: proto.NewPeer(k.control), notify: notify, ended: make(chan struct{})}
 	p.greet(spec)
-	go p.attend(k, spec)
+	go p.attend(k, spec.Stdout, spec.Stderr, p.reap)
 	return p, nil
 }
 
@@ -240,24 +242,29 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // attend serves the worker's sockets and pipes until it has ended and tells
 // every event. What the worker has said before its end is heard before the end
 // is told.
-func (p *Process) attend(k *kit, spec Spec) {
+func (p *Process) attend(k *kit, stdout, stderr io.WriteCloser, await func() Exit) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var talk, output, notify sync.WaitGroup
 	talk.Go(func() { p.converse(ctx) })
-	notify.Go(func() { k.notify.receive(func() { p.notify(Ready{}) }) })
-	output.Go(func() { drainOutput(spec.Stdout, k.stdout) })
-	output.Go(func() { drainOutput(spec.Stderr, k.stderr) })
+	if k.notify != nil {
+		notify.Go(func() { k.notify.receive(func() { p.notify(Ready{}) }) })
+	}
+	output.Go(func() { drainOutput(stdout, k.stdout) })
+	output.Go(func() { drainOutput(stderr, k.stderr) })
 
-	exit := p.reap()
+	exit := await()
 	late := time.AfterFunc(outputGrace, func() { k.stdout.Close(); k.stderr.Close(); cancel() })
 	output.Wait()
 	talk.Wait() // ends with the control socket, of which somebody may hold a copy
 	late.Stop()
-	k.notify.close()
+	if k.notify != nil {
+		k.notify.close()
+	}
 	notify.Wait()
 	k.stdout.Close()
 	k.stderr.Close()
+	p.handles.Close()
 	p.notify(Exited{exit})
 }
 
