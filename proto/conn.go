@@ -164,3 +164,24 @@ func CloseFDs(fds []int) {
 		unix.Close(fd)
 	}
 }
+
+// HungUp reports whether the peer has ended. What it said before that may still
+// wait to be received.
+func (c *Conn) HungUp() bool {
+	raw, err := c.unix.SyscallConn()
+	if err != nil {
+		return true
+	}
+	hungUp := true
+	err = raw.Control(func(s uintptr) {
+		fds := []unix.PollFd{{Fd: int32(s)}} // POLLHUP needs no asking
+		for {
+			n, err := unix.Poll(fds, 0)
+			if !errors.Is(err, unix.EINTR) {
+				hungUp = err != nil || n > 0
+				return
+			}
+		}
+	})
+	return hungUp || err != nil
+}

@@ -3,6 +3,9 @@ package proto
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -32,13 +35,22 @@ var ErrOverflow = errors.New("control queue overflow")
 //     once is with it when Send returns.
 //  2. Received messages are handled one at a time, in order.
 //  3. Unknown kinds are answered, not handled.
+//  4. Between Pause and its end nothing is read: another process that has this
+//     end too can go on as if it had been this one.
 type Peer struct {
 	conn  *Conn
 	ready chan struct{} // something waits in queue
 
-	mu    sync.Mutex
-	queue []parcel // the first is being sent by Run, if it is not empty
-	ended bool     // nothing is sent any more
+	mu     sync.Mutex
+	queue  []parcel // the first is being sent by Run, if it is not empty
+	ended  bool     // nothing is sent any more
+	paused *pause   // nil: it is not
+}
+
+// pause is a time in which a Peer stands still.
+type pause struct {
+	parked chan struct{} // closed when nothing is being read
+	over   chan struct{} // closed when it goes on
 }
 
 // parcel is a packet that waits, with descriptors that are closed behind it.
@@ -92,7 +104,8 @@ func (p *Peer) Send(m Message, fds ...int) error {
 // ends (io.EOF) or breaks the protocol. The connection is closed then.
 func (p *Peer) Run(ctx context.Context, handle func(m Message, fds []int)) error {
 	received := make(chan error, 1)
-	go func() { received <- p.receive(handle) }()
+	over := make(chan struct{})
+	go func() { received <- p.receive(handle, over) }()
 	stop := make(chan struct{})
 	sent := make(chan error, 1)
 	go func() { sent <- p.send(stop) }()
@@ -108,6 +121,7 @@ func (p *Peer) Run(ctx context.Context, handle func(m Message, fds []int)) error
 		received <- err
 	}
 	close(stop)
+	close(over)
 	p.conn.unix.SetWriteDeadline(time.Now().Add(flushTime))
 	<-sent
 	p.conn.Close()
@@ -127,9 +141,84 @@ func (p *Peer) abandon() {
 	p.queue = nil
 }
 
-func (p *Peer) receive(handle func(Message, []int)) error {
+// Pause stops reading between two messages: when it returns, what had been read
+// has been handled, and what was queued has been sent. It may be called while Run
+// runs, once until resume is called, which must be called unless this process
+// ends. Its errors are io.EOF when the peer has ended, and [ErrOverflow] when it
+// does not take what is queued within a second; resume is nil then.
+func (p *Peer) Pause() (resume func(), err error) {
+	pausing := &pause{make(chan struct{}), make(chan struct{})}
+	p.mu.Lock()
+	if p.ended {
+		p.mu.Unlock()
+		return nil, io.EOF
+	}
+	p.paused = pausing
+	p.mu.Unlock()
+	p.conn.unix.SetReadDeadline(time.Unix(1, 0)) // interrupts Recv
+	resume = func() {
+		p.mu.Lock()
+		p.paused = nil
+		p.mu.Unlock()
+		p.conn.unix.SetReadDeadline(time.Time{})
+		close(pausing.over)
+	}
+	<-pausing.parked
+	if err := p.drained(); err != nil {
+		resume()
+		return nil, err
+	}
+	return resume, nil
+}
+
+// drained waits until nothing is queued: the sender goes on while it is paused.
+func (p *Peer) drained() error {
+	for end := time.Now().Add(flushTime); ; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		n, ended := len(p.queue), p.ended
+		p.mu.Unlock()
+		switch {
+		case ended:
+			return io.EOF
+		case n == 0:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("%w: %d messages were not taken", ErrOverflow, n)
+		}
+	}
+}
+
+// park waits for the end of a pause. It reports false when Run is over first.
+func (p *Peer) park(over <-chan struct{}) bool {
+	p.mu.Lock()
+	pausing := p.paused
+	p.mu.Unlock()
+	if pausing == nil {
+		return true // it is over already
+	}
+	select {
+	case <-pausing.parked:
+	default:
+		close(pausing.parked)
+	}
+	select {
+	case <-pausing.over:
+		return true
+	case <-over:
+		return false
+	}
+}
+
+func (p *Peer) receive(handle func(Message, []int), over <-chan struct{}) (err error) {
+	defer p.unpark()
 	for {
 		packet, fds, err := p.conn.Recv()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if !p.park(over) {
+				return nil
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -144,6 +233,21 @@ func (p *Peer) receive(handle func(Message, []int)) error {
 			continue
 		}
 		handle(m, fds)
+	}
+}
+
+// unpark tells whoever pauses that nothing is read any more.
+func (p *Peer) unpark() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	if p.paused == nil {
+		return
+	}
+	select {
+	case <-p.paused.parked:
+	default:
+		close(p.paused.parked)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"log/slog"
 
-	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/statedir"
 	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
 )
@@ -16,15 +15,15 @@ import (
 // file that cannot be read costs the history and nothing else.
 func restoreBook(b *supervise.Book, dir *statedir.Dir, log *slog.Logger) {
 	text, err := dir.ReadDeploys()
-	var records []control.Deploy
+	var entries []supervise.Entry
 	if err == nil && text != nil {
-		err = json.Unmarshal(text, &records)
+		err = json.Unmarshal(text, &entries)
 	}
 	if err != nil {
 		log.Warn("earlier deploys are not known", "err", err)
 		return
 	}
-	b.Restore(records)
+	b.Restore(entries)
 }
 
 // keepBook writes the book after every change until ctx ends, and then what is
@@ -33,7 +32,7 @@ func keepBook(ctx context.Context, b *supervise.Book, dir *statedir.Dir, log *sl
 	failed := false
 	for done := false; !done; {
 		changed := b.Changed()
-		text, err := json.Marshal(b.Deploys())
+		text, err := json.Marshal(b.Entries())
 		if err == nil {
 			err = dir.WriteDeploys(text)
 		}

@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/fleet"
 	"github.com/simpletalk/simpletalk/supervisor/internal/listener"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 	"github.com/simpletalk/simpletalk/supervisor/internal/record"
+	"github.com/simpletalk/simpletalk/supervisor/internal/sdnotify"
 	"github.com/simpletalk/simpletalk/supervisor/internal/statedir"
 	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
 )
@@ -28,6 +30,7 @@ type daemon struct {
 	*fleet.Fleet
 	settings
 	dir     *statedir.Dir
+	store   *fdstore.Store
 	sockets listener.Set
 	api     net.Listener
 	output  *logs.Output
@@ -57,10 +60,15 @@ func newOutput() *logs.Output {
 	return logs.NewPrioritizedOutput(os.Stderr)
 }
 
-// open takes hold of everything that can be refused, before anything runs:
-// the lock first.
+// open takes hold of everything that can be refused, before anything runs: the
+// lock before anything is touched.
 func (d *daemon) open() error {
-	if err := d.settings.check(); err != nil {
+	left, err := fdstore.Inherited()
+	if err != nil {
+		return err
+	}
+	d.store = fdstore.New(d.keeper(), left)
+	if err := d.check(); err != nil {
 		return usage(err)
 	}
 	path, err := statedir.FindOrMake(d.state)
@@ -70,11 +78,51 @@ func (d *daemon) open() error {
 	if d.dir, err = statedir.Open(path); err != nil {
 		return err
 	}
+	if err := d.lock(); err != nil {
+		return err
+	}
 	lent, err := listener.Inherited()
 	if err != nil {
 		return err
 	}
 	d.sockets.Lend(lent)
+	if err := d.openFleet(path); err != nil {
+		return err
+	}
+	if idle := d.sockets.Idle(); len(idle) > 0 {
+		d.log.Warn("sockets from systemd that no listener is called after", "names", idle)
+	}
+	d.api, err = d.dir.Listen(d.Group())
+	return err
+}
+
+// keeper is what keeps descriptors beyond the end of this process: systemd, if it
+// started it and answers.
+func (d *daemon) keeper() fdstore.Keeper {
+	if !sdnotify.Present() {
+		return nil
+	}
+	store := sdnotify.FDStore{Prefix: fdstore.Prefix}
+	if err := store.Settle(); err != nil {
+		d.log.Warn("workers would not outlive their supervisor", "err", err)
+		return nil
+	}
+	return store
+}
+
+// check refuses what cannot be started. Where a supervisor before has left
+// programs, what is wrong by now is no reason not to go on with them.
+func (d *daemon) check() error {
+	if len(supervise.Keys(d.store)) > 0 {
+		return nil
+	}
+	if _, err := d.load(); err != nil {
+		return err
+	}
+	return d.settings.check()
+}
+
+func (d *daemon) openFleet(path string) error {
 	changes, finding, err := record.Open(d.recordPath(path))
 	if err != nil {
 		return err
@@ -85,16 +133,9 @@ func (d *daemon) open() error {
 	book := new(supervise.Book)
 	restoreBook(book, d.dir, d.log)
 	d.Fleet, err = fleet.New(fleet.Parts{
-		Load: d.load, From: d.from(), Record: changes, Sockets: &d.sockets,
+		Load: d.load, From: d.from(), Record: changes, Sockets: &d.sockets, Store: d.store,
 		Output: d.output, Book: book, Log: d.log,
 	})
-	if err != nil {
-		return err
-	}
-	if idle := d.sockets.Idle(); len(idle) > 0 {
-		d.log.Warn("sockets from systemd that no listener is called after", "names", idle)
-	}
-	d.api, err = d.dir.Listen(d.Group())
 	return err
 }
 
@@ -113,6 +154,9 @@ func (d *daemon) close() {
 		d.api.Close()
 	}
 	d.sockets.Close()
+	if d.store != nil {
+		d.store.Settle() // what is not heard now is there at the next start
+	}
 	if d.dir != nil {
 		d.dir.Close()
 	}

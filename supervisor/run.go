@@ -117,8 +117,7 @@ func (f runFlags) settings(c *cobra.Command, state string, command []string) (se
 	if c.Flags().Changed("listen") {
 		s.listens = listens
 	}
-	_, err = s.load()
-	return s, err
+	return s, nil
 }
 
 // fromFlags makes of flags and command what a file would say.

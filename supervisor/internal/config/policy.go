@@ -98,3 +98,18 @@ func (p Policy) String() string {
 	}
 	return "[" + strings.Join(words, ", ") + "]"
 }
+
+// MarshalText writes p as the words of [ParsePolicy], with commas between.
+func (p Policy) MarshalText() ([]byte, error) {
+	return []byte(strings.NewReplacer("[", "", "]", "", " ", "").Replace(p.String())), nil
+}
+
+// UnmarshalText reads what [Policy.MarshalText] writes.
+func (p *Policy) UnmarshalText(text []byte) error {
+	parsed, err := ParsePolicy(strings.Split(string(text), ","))
+	if err != nil {
+		return err
+	}
+	*p = parsed
+	return nil
+}

@@ -87,10 +87,9 @@ func tickets(all []control.Ticket) control.Requested {
 // planned is a wish with the plan it is to be deployed by.
 type planned struct {
 	wish
-	program  *program // nil: a new one
-	ring     *logs.Ring
-	cfg      supervise.Config
-	launcher supervise.Launcher
+	program *program // nil: a new one
+	ring    *logs.Ring
+	plan    supervise.Plan
 }
 
 // reload deploys what the configuration says by now: everything, or nothing if
@@ -163,7 +162,7 @@ func (f *Fleet) plans(targets []*program, wanted wishes, build string, whole boo
 	for i := range all {
 		p := &all[i]
 		var err error
-		if p.cfg, p.launcher, err = f.plan(p.wish, p.ring, build); err != nil {
+		if p.plan, err = f.plan(p.wish, p.ring, build); err != nil {
 			return nil, err
 		}
 	}
@@ -173,13 +172,13 @@ func (f *Fleet) plans(targets []*program, wanted wishes, build string, whole boo
 // deploy begins the deploy of one program; its verdict tells what came of it.
 func (f *Fleet) deploy(p planned, by string) control.Ticket {
 	if p.program == nil {
-		p.cfg.Later = true // the deploy starts it
+		p.plan.Later = true // the deploy starts it
 		p.program = f.add(p)
 	}
 	p.program.note(p.wish, false)
 	f.recordStopped(p.Name, false) // a failure is logged; the deploy goes on
 	p.ring.Resize(p.LogMemory)
-	id, _ := p.program.instance.ReloadWith(p.cfg, p.launcher)
+	id, _ := p.program.instance.ReloadWith(p.plan)
 	f.Book.Asked(id, by)
 	return control.Ticket{ID: id, Program: p.Name}
 }
@@ -189,7 +188,19 @@ func (p *program) note(w wish, stopped bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.spec, p.stopped = w, stopped
-	for _, l := range w.sockets {
+	p.keep(w.sockets)
+}
+
+// hold keeps sockets open for p.
+func (p *program) hold(sockets []config.Listen) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keep(sockets)
+}
+
+// keep is hold with the mutex held.
+func (p *program) keep(sockets []config.Listen) {
+	for _, l := range sockets {
 		if !slices.Contains(p.held, l) {
 			p.held = append(p.held, l)
 		}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/listener"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 	"github.com/simpletalk/simpletalk/supervisor/internal/record"
@@ -25,6 +27,7 @@ type Parts struct {
 	From    string // where it comes from, for people
 	Record  *record.Store
 	Sockets *listener.Set
+	Store   *fdstore.Store // what a supervisor before has left, and one after will find
 	Output  *logs.Output
 	Book    *supervise.Book
 	Log     *slog.Logger
@@ -68,20 +71,36 @@ type program struct {
 	stopped bool            // an operator wants it so
 }
 
-// New returns the fleet that a configuration and the record name. Its sockets
-// are open when it returns, and nothing runs.
+// New returns the fleet that a supervisor before has left, or else the one that
+// a configuration and the record name. Its sockets are open when it returns, and
+// nothing is started.
 func New(p Parts) (*Fleet, error) {
 	f := &Fleet{Parts: p, begun: make(chan struct{}), ended: make(chan struct{})}
 	f.ctx, f.quit = context.WithCancelCause(context.Background())
+	f.Sockets.Store = f.Store
+	if err := f.Sockets.Restore(); err != nil {
+		return nil, err
+	}
 	wanted, err := f.wanted()
+	if len(supervise.Keys(f.Store)) > 0 {
+		return f, f.goOnWith(wanted.file, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Sockets.Add(wanted.listens()); err != nil {
-		return nil, err
-	}
 	f.file = wanted.file
-	return f, nil
+	return f, f.Sockets.Add(wanted.listens())
+}
+
+// goOnWith takes a configuration beside programs that go on: they do so by what
+// was right once. What is wrong with it the next reload tells.
+func (f *Fleet) goOnWith(file *config.File, err error) error {
+	if err != nil {
+		f.Log.Error("configuration cannot be used", "err", err)
+		file = &config.File{Control: config.Control{GID: -1}}
+	}
+	f.file = file
+	return nil
 }
 
 // Run starts every program that is not to be stopped and returns when, after
@@ -108,33 +127,71 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin starts what is named at this moment.
+// begin goes on with what there is, and starts what else is named at this moment.
 func (f *Fleet) begin() {
 	f.changing.Lock()
 	defer f.changing.Unlock()
+	f.takeOver()
 	wanted, err := f.wanted()
 	if err != nil { // it was right a moment ago
 		wanted = f.wantedWith(f.file)
 	}
 	stopped := f.Record.Record().Stopped
 	for _, w := range wanted.all {
-		ring := logs.NewRing(w.LogMemory)
-		cfg, launcher, err := f.plan(w, ring, "")
-		if err != nil {
-			cfg, launcher = treatment(w, nil), &late{plan: func() (supervise.Launcher, error) {
-				_, l, err := f.plan(w, ring, "")
-				return l, err
-			}}
+		if _, err := f.find(w.Name); err == nil {
+			continue
 		}
-		cfg.Later = stopped[w.Name]
-		f.add(planned{w, nil, ring, cfg, launcher}).note(w, cfg.Later)
+		each := planned{wish: w, ring: logs.NewRing(w.LogMemory)}
+		err := f.Sockets.Add(w.sockets) // open already, unless others went on
+		if err == nil {
+			each.plan, err = f.plan(w, each.ring, "")
+		}
+		if err != nil {
+			each.plan, _ = f.latePlan(w, each.ring)
+		}
+		each.plan.Later = stopped[w.Name]
+		f.add(each).note(w, each.plan.Later)
 	}
 }
 
-// add makes a program of the fleet, and starts it unless it is to be stopped.
+// takeOver goes on with the programs of a supervisor before. What of it nobody
+// takes has come to its end, which its own ends are told by that.
+func (f *Fleet) takeOver() {
+	stopped := f.Record.Record().Stopped
+	for _, name := range supervise.Keys(f.Store) {
+		text, err := supervise.ChosenBefore(f.Store, name)
+		if err != nil {
+			f.Log.Error("program of the supervisor before is lost", "program", name, "err", err)
+			continue
+		}
+		each := planned{ring: logs.NewRing(0)}
+		if each.plan, each.wish, err = f.remake(text, each.ring); err != nil {
+			f.Log.Error("program of the supervisor before is lost", "program", name, "err", err)
+			continue
+		}
+		each.ring.Resize(each.LogMemory)
+		each.plan.Later = stopped[name]
+		f.add(each).note(each.wish, stopped[name])
+	}
+	if lost, err := f.Store.Drop(); len(lost) > 0 || err != nil {
+		f.Log.Warn("descriptors of the supervisor before dropped", "names", lost, "err", err)
+	}
+	f.Book.RejectRest("the supervisor ended before the verdict")
+}
+
+// add makes a program of the fleet, goes on with it if it has been running, and
+// else starts it unless it is to be stopped.
 func (f *Fleet) add(w planned) *program {
 	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, gone: make(chan struct{})}
-	p.instance = supervise.NewInstance(w.cfg, w.launcher, f.Book, f.Log)
+	p.instance = supervise.NewInstance(w.plan, supervise.Parts{
+		Book: f.Book, Log: f.Log, Store: f.Store,
+		Remake: func(text json.RawMessage) (*supervise.Plan, error) {
+			plan, w, err := f.remake(text, p.ring)
+			p.hold(w.sockets) // it may be started again with them
+			return &plan, err
+		},
+	})
+	p.instance.Restore()
 	ctx, cancel := context.WithCancel(f.ctx)
 	p.remove = cancel
 	f.mu.Lock()
@@ -202,6 +259,7 @@ func (f *Fleet) stopping() error {
 // an environment file perhaps: each attempt to start it tries again.
 type late struct {
 	plan func() (supervise.Launcher, error)
+	bare *supervise.Program // what a supervisor before has started needs no plan
 
 	mu   sync.Mutex
 	made supervise.Launcher // by the latest attempt
@@ -220,11 +278,21 @@ func (l *late) Pin() (supervise.Build, error) {
 }
 
 // Launch implements [supervise.Launcher].
-func (l *late) Launch(b supervise.Build, gen, arena int, notify func(worker.Event)) (supervise.Process, error) {
+func (l *late) Launch(b supervise.Build, s supervise.LaunchSpec, notify func(worker.Event)) (supervise.Process, error) {
 	l.mu.Lock()
 	made := l.made
 	l.mu.Unlock()
-	return made.Launch(b, gen, arena, notify) // Pin came before
+	return made.Launch(b, s, notify) // Pin came before
+}
+
+// Reopen implements [supervise.Launcher].
+func (l *late) Reopen(about control.Build, fd int) (supervise.Build, error) {
+	return l.bare.Reopen(about, fd)
+}
+
+// Adopt implements [supervise.Launcher].
+func (l *late) Adopt(gen int, h worker.Handles, notify func(worker.Event)) (supervise.Process, error) {
+	return l.bare.Adopt(gen, h, notify)
 }
 
 // Group is whose members may change things, negative for nobody's.

@@ -16,6 +16,7 @@ import (
 	"github.com/simpletalk/simpletalk/proto/address"
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/listener"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 	"github.com/simpletalk/simpletalk/supervisor/internal/record"
@@ -48,7 +49,7 @@ func newStage(t *testing.T, programs ...config.Program) *stage {
 	}
 	s.Fleet, err = New(Parts{
 		Load: func() (*config.File, error) { return s.file, nil }, From: "supervisor.toml",
-		Record: changes, Sockets: new(listener.Set), Output: logs.NewOutput(io.Discard),
+		Record: changes, Sockets: new(listener.Set), Store: fdstore.New(nil, nil), Output: logs.NewOutput(io.Discard),
 		Book: new(supervise.Book), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -159,11 +160,11 @@ func TestPlanHasTheWholeEnvironment(t *testing.T) {
 	p.Env = map[string]string{"OVER": "from the file"}
 	s := newStage(t, p)
 	w, _ := s.wantedWith(s.file).find("app")
-	_, l, err := s.plan(w, logs.NewRing(0), "")
+	plan, err := s.plan(w, logs.NewRing(0), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := l.(*supervise.Program).Env
+	env := plan.Launcher.(*supervise.Program).Env
 	for _, v := range []string{"OURS=1", "OVER=from the file"} {
 		if !slices.Contains(env, v) {
 			t.Errorf("%s is missing", v)
@@ -177,7 +178,7 @@ func TestPlanHasTheWholeEnvironment(t *testing.T) {
 func TestPlanOfASocketThatIsClosed(t *testing.T) {
 	s := newStage(t, named("app")...)
 	w := wish{Program: named("app")[0], sockets: []config.Listen{listen(t, "http", "127.0.0.1:0")}}
-	if _, _, err := s.plan(w, logs.NewRing(0), ""); err == nil || !strings.Contains(err.Error(), "is not open any more") {
+	if _, err := s.plan(w, logs.NewRing(0), ""); err == nil || !strings.Contains(err.Error(), "is not open any more") {
 		t.Errorf("error %v", err)
 	}
 }

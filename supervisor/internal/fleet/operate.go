@@ -53,15 +53,15 @@ func (f *Fleet) change(do func() error) error {
 // or its first attempt has failed.
 func (f *Fleet) start(ctx context.Context, p *program) (control.Done, error) {
 	var warning string
-	var cfg supervise.Config
+	var plan supervise.Plan
 	err := f.change(func() (err error) {
-		cfg, warning, err = f.beginStart(p)
+		plan, warning, err = f.beginStart(p)
 		return err
 	})
 	if err != nil {
 		return control.Done{}, err
 	}
-	done, err := f.outcome(ctx, p, warning, cfg.ReadyTimeout+time.Second, hasStarted)
+	done, err := f.outcome(ctx, p, warning, plan.ReadyTimeout+time.Second, hasStarted)
 	if err == nil && done.State != "running" && done.State != "baking" && done.State != "swapping" {
 		s, _ := p.instance.Status(ctx)
 		return done, control.Refuse(control.ErrImpossible, "%s does not start: %s; it is %s", p.name, s.LastExit, done.State)
@@ -69,14 +69,14 @@ func (f *Fleet) start(ctx context.Context, p *program) (control.Done, error) {
 	return done, err
 }
 
-func (f *Fleet) beginStart(p *program) (cfg supervise.Config, warning string, err error) {
+func (f *Fleet) beginStart(p *program) (plan supervise.Plan, warning string, err error) {
 	w, err := f.planNow(p)
 	if err != nil {
-		return cfg, "", err
+		return plan, "", err
 	}
 	warning = f.recordStopped(p.name, false)
 	p.note(w.wish, false)
-	return w.cfg, warning, p.instance.Start(w.cfg, w.launcher)
+	return w.plan, warning, p.instance.Start(w.plan)
 }
 
 // planNow is what p is to be started by now, its sockets open.
@@ -93,7 +93,7 @@ func (f *Fleet) planNow(p *program) (planned, error) {
 		return planned{}, control.Refuse(control.ErrImpossible, "%w", err)
 	}
 	now := planned{wish: w, program: p, ring: p.ring}
-	if now.cfg, now.launcher, err = f.plan(w, p.ring, ""); err != nil {
+	if now.plan, err = f.plan(w, p.ring, ""); err != nil {
 		return planned{}, control.Refuse(control.ErrImpossible, "%w", err)
 	}
 	return now, nil
@@ -235,7 +235,7 @@ func (f *Fleet) addNew(n control.NewProgram) (*program, error) {
 		return nil, control.Refuse(control.ErrImpossible, "%w", err)
 	}
 	ring := logs.NewRing(w.LogMemory)
-	cfg, launcher, err := f.plan(w, ring, "")
+	plan, err := f.plan(w, ring, "")
 	if err == nil {
 		err = f.Record.Update(func(r *record.Record) { r.Added[n.Name] = entry })
 	}
@@ -243,8 +243,8 @@ func (f *Fleet) addNew(n control.NewProgram) (*program, error) {
 		f.Sockets.Keep(f.current())
 		return nil, control.Refuse(control.ErrImpossible, "not added: %w", err)
 	}
-	cfg.Later = true
-	p := f.add(planned{w, nil, ring, cfg, launcher})
+	plan.Later = true
+	p := f.add(planned{w, nil, ring, plan})
 	p.note(w, false)
 	return p, nil
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -113,31 +114,77 @@ func (w wishes) listens() []config.Listen {
 	return all
 }
 
+// planText is what a supervisor after this one makes the same plan of: what was
+// wished, with what was found in files at that moment.
+type planText struct {
+	Program config.Program
+	Sockets []config.Listen
+	From    string
+	AtRun   bool
+	Path    string   // of the executable; "": the plan could not be made yet
+	Env     []string // whole
+}
+
 // plan turns a wish into what an instance is started and treated with. build is
 // an executable in place of the configured one, "" for none.
-func (f *Fleet) plan(w wish, ring *logs.Ring, build string) (supervise.Config, supervise.Launcher, error) {
+func (f *Fleet) plan(w wish, ring *logs.Ring, build string) (supervise.Plan, error) {
+	path, err := executable(w.Command[0], w.Dir, build)
+	if err != nil {
+		return supervise.Plan{}, err
+	}
+	env, err := w.Environ(worker.Inherit(os.Environ()))
+	if err != nil {
+		return supervise.Plan{}, err
+	}
+	return f.planWith(w, ring, path, env)
+}
+
+func (f *Fleet) planWith(w wish, ring *logs.Ring, path string, env []string) (supervise.Plan, error) {
 	launcher := &supervise.Program{
-		Name: w.Name, Args: w.Command, Dir: w.Dir, User: w.User, Output: f.Output, Ring: ring,
+		Name: w.Name, Path: path, Args: w.Command, Env: env, Dir: w.Dir, User: w.User, Output: f.Output, Ring: ring,
+		Sockets: func() ([]worker.Socket, error) { return f.duplicates(w.sockets) },
 	}
-	var err error
-	if launcher.Path, err = executable(w.Command[0], w.Dir, build); err != nil {
-		return supervise.Config{}, nil, err
-	}
-	if launcher.Env, err = w.Environ(worker.Inherit(os.Environ())); err != nil {
-		return supervise.Config{}, nil, err
-	}
-	launcher.Sockets = func() ([]worker.Socket, error) { return f.duplicates(w.sockets) }
 	var asked *listener.Listener
 	for _, l := range w.sockets {
 		open, err := f.Sockets.Find(l)
 		if err != nil {
-			return supervise.Config{}, nil, err
+			return supervise.Plan{}, err
 		}
 		if l.Name == w.Health.Listen {
 			asked = &open
 		}
 	}
-	return treatment(w, asked), launcher, nil
+	text, err := json.Marshal(planText{w.Program, w.sockets, w.from, w.atRun, path, env})
+	return supervise.Plan{Config: treatment(w, asked), Launcher: launcher, Text: text}, err
+}
+
+// latePlan is one that could not be made, for want of an environment file
+// perhaps: each attempt to start the program tries again.
+func (f *Fleet) latePlan(w wish, ring *logs.Ring) (supervise.Plan, error) {
+	text, err := json.Marshal(planText{Program: w.Program, Sockets: w.sockets, From: w.from, AtRun: w.atRun})
+	launcher := &late{
+		plan: func() (supervise.Launcher, error) {
+			p, err := f.plan(w, ring, "")
+			return p.Launcher, err
+		},
+		bare: &supervise.Program{Name: w.Name, Output: f.Output, Ring: ring},
+	}
+	return supervise.Plan{Config: treatment(w, nil), Text: text, Launcher: launcher}, err
+}
+
+// remake makes a plan of its text.
+func (f *Fleet) remake(text json.RawMessage, ring *logs.Ring) (supervise.Plan, wish, error) {
+	var t planText
+	if err := json.Unmarshal(text, &t); err != nil {
+		return supervise.Plan{}, wish{}, fmt.Errorf("read a plan of the supervisor before: %w", err)
+	}
+	w := wish{t.Program, t.Sockets, t.From, t.AtRun}
+	if t.Path == "" {
+		p, err := f.latePlan(w, ring)
+		return p, w, err
+	}
+	p, err := f.planWith(w, ring, t.Path, t.Env)
+	return p, w, err
 }
 
 // duplicates are those of sockets for one start. An older plan may name one that

@@ -62,6 +62,12 @@ func New(limit int) (*Keep, error) {
 	return &Keep{arena: arena, limit: limit, conns: map[uint64]*conn{}}, nil
 }
 
+// Open goes on with the arena of a supervisor before, whose descriptor it owns.
+// What its workers keep is not known until they tell it again.
+func Open(arena, limit int) *Keep {
+	return &Keep{arena: arena, limit: limit, conns: map[uint64]*conn{}}
+}
+
 // Arena is the descriptor of the arena, which stays the Keep's.
 func (k *Keep) Arena() int { return k.arena }
 

@@ -8,12 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 )
 
 // Set is the sockets that a supervisor holds. What the configuration names by
 // then is added to it and what no configuration names any more is taken away,
 // while the rest stays as it is. It may be used concurrently.
 type Set struct {
+	// Store gets every socket, for a supervisor after this one; nil: none comes. It
+	// is set before the Set is used.
+	Store *fdstore.Store
+
 	mu   sync.Mutex
 	open []Listener // in the order in which they were opened
 	lent []Listener // by systemd, not asked for yet
@@ -46,6 +51,7 @@ func (s *Set) take(l config.Listen) bool {
 	}
 	taken := s.lent[i]
 	taken.asked = l.Address
+	s.hold(taken)
 	s.lent = slices.Delete(s.lent, i, i+1)
 	s.open = append(s.open, taken)
 	return true
@@ -68,6 +74,7 @@ func (s *Set) Add(listens []config.Listen) error {
 	}
 	for i, l := range missing {
 		opened[i].asked = l.Address
+		s.hold(opened[i])
 	}
 	s.open = append(s.open, opened...)
 	return nil
@@ -121,6 +128,7 @@ func (s *Set) Keep(listens []config.Listen) (closed []Listener) {
 	s.open = slices.DeleteFunc(s.open, func(o Listener) bool {
 		wanted := slices.ContainsFunc(listens, o.is)
 		if !wanted {
+			s.forget(o)
 			o.Close()
 			closed = append(closed, o)
 		}

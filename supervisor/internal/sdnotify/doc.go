@@ -6,6 +6,7 @@
 //	WATCHDOG=1            every loop that supervises has answered just now
 //	STOPPING=1            it drains
 //	EXTEND_TIMEOUT_USEC=  and is not done yet
+//	FDSTORE=1             what the next supervisor goes on with ([FDStore])
 //
 // RELOADING=1 is never said: a lost READY=1 after it would hang the unit for
 // ever, and the synchronous ExecReload= shows the same. MAINPID= is neither: PID

@@ -72,13 +72,13 @@ var ErrLocked = errors.New("another supervisor runs there")
 
 // Dir is the folder while this process is its supervisor.
 type Dir struct {
-	path string
-	lock *os.File
-	root *os.File // the folder itself, for names of any length
+	path   string
+	lock   *os.File
+	root   *os.File // the folder itself, for names of any length
+	locked bool
 }
 
-// Open locks the folder for this process, before anything in it is touched. If
-// a supervisor lives there already the error wraps [ErrLocked] and names it.
+// Open opens the folder without touching anything in it.
 func Open(path string) (*Dir, error) {
 	root, err := os.Open(path)
 	if err != nil {
@@ -89,15 +89,43 @@ func Open(path string) (*Dir, error) {
 		root.Close()
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	d := &Dir{path: path, lock: lock, root: root}
-	if err := syscall.Flock(d.fd(lock), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		d.close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock state directory %s: %w", path, err)
-		}
-		return nil, fmt.Errorf("%w: %s (pid %s); stop it, or choose another with --state", ErrLocked, path, readPID(path))
+	return &Dir{path: path, lock: lock, root: root}, nil
+}
+
+// Lock locks the folder for this process, which comes before anything in it is
+// touched. If a supervisor lives there already the error wraps [ErrLocked] and
+// names it.
+func (d *Dir) Lock() error {
+	err := syscall.Flock(d.fd(d.lock), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return fmt.Errorf("%w: %s (pid %s); stop it, or choose another with --state", ErrLocked, d.path, known(d.Holder()))
+	case err != nil:
+		return fmt.Errorf("lock state directory %s: %w", d.path, err)
 	}
-	return d, nil
+	pid := strconv.Itoa(os.Getpid())
+	d.lock.Truncate(0) // for people and [Dir.Holder]: the lock holds without
+	d.lock.WriteAt([]byte(pid+"\n"), 0)
+	d.locked = true
+	return nil
+}
+
+func known(pid int) string {
+	if pid == 0 {
+		return "unknown"
+	}
+	return strconv.Itoa(pid)
+}
+
+// Holder is the process that has locked the folder last, 0 if that is not known.
+func (d *Dir) Holder() int {
+	b := make([]byte, 20)
+	n, _ := d.lock.ReadAt(b, 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
 }
 
 // fd is f's descriptor as it is; the file stays owned by f.
@@ -108,14 +136,6 @@ func (d *Dir) fd(f *os.File) (fd int) {
 	}
 	raw.Control(func(s uintptr) { fd = int(s) })
 	return fd
-}
-
-func readPID(path string) string {
-	b, err := os.ReadFile(filepath.Join(path, pidName))
-	if err != nil || strings.TrimSpace(string(b)) == "" {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(b))
 }
 
 // ReadDeploys returns what WriteDeploys wrote last, nil if that was never.
@@ -204,8 +224,12 @@ func (d *Dir) admit(group int) error {
 // socket's address holds 107 bytes (unix(7)), a path may have 4095.
 func socketPath(dirFD int) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dirFD, socketName) }
 
-// Close removes the control socket and the PID file and gives the folder up.
+// Close gives the folder up. Whoever has locked it removes the control socket and
+// the PID file before.
 func (d *Dir) Close() error {
+	if !d.locked {
+		return d.close()
+	}
 	os.Remove(filepath.Join(d.path, socketName))
 	os.Remove(filepath.Join(d.path, pidName))
 	return d.close()

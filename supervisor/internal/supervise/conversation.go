@@ -38,6 +38,7 @@ func (in *Instance) greeted(g *generation, hello proto.Hello) {
 		in.kill(g, err.Error())
 		return
 	}
+	in.unsaved = true
 	g.joined = true
 	if in.keep != nil && !g.plan.NoHandover {
 		g.formats, g.files = hello.Formats, hello.Files

@@ -29,6 +29,7 @@ type deploy struct {
 	steps   []control.Step
 	changed chan struct{} // closed and replaced at every step
 	earlier []*deploy     // requests that wait for this one's verdict
+	goesOn  bool          // it is of a supervisor before, and goes on
 }
 
 // open enters a new deploy of program.
@@ -73,18 +74,88 @@ func (b *Book) Asked(id, by string) {
 	d.record.By = by
 }
 
-// Restore enters deploys of a supervisor before this one, oldest first. Those
-// that were under way have come to nothing that anybody knows.
-func (b *Book) Restore(records []control.Deploy) {
+// Entry is a deploy as one supervisor leaves it to the next.
+type Entry struct {
+	control.Deploy
+	Steps   []control.Step `json:"steps,omitempty"`   // so far, of one without a verdict
+	Earlier []string       `json:"earlier,omitempty"` // deploys that wait for its verdict
+}
+
+// Entries returns the latest deploys, oldest first, for [Book.Restore].
+func (b *Book) Entries() []Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, r := range records[max(0, len(records)-kept):] {
-		if r.Verdict == control.Pending {
-			r.Verdict, r.Reason = control.Rejected, "the supervisor ended before the verdict"
+	entries := make([]Entry, len(b.deploys))
+	for i, d := range b.deploys {
+		entries[i].Deploy = d.record
+		if d.record.Verdict != control.Pending {
+			continue
 		}
-		d := &deploy{record: r, changed: make(chan struct{})}
+		entries[i].Steps = slices.Clone(d.steps)
+		for _, e := range d.earlier {
+			entries[i].Earlier = append(entries[i].Earlier, e.record.ID)
+		}
+	}
+	return entries
+}
+
+// Restore enters deploys of a supervisor before this one, oldest first, in an
+// empty book.
+func (b *Book) Restore(entries []Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	entries = entries[max(0, len(entries)-kept):]
+	known := map[string]*deploy{}
+	for _, e := range entries {
+		d := &deploy{record: e.Deploy, steps: e.Steps, changed: make(chan struct{})}
+		known[e.ID] = d
 		b.deploys = append(b.deploys, d)
-		b.add(d, string(r.Verdict), r.Reason)
+		if e.Verdict != control.Pending {
+			b.add(d, string(e.Verdict), e.Reason)
+		}
+	}
+	for _, e := range entries {
+		for _, id := range e.Earlier {
+			if earlier := known[id]; earlier != nil {
+				known[e.ID].earlier = append(known[e.ID].earlier, earlier)
+			}
+		}
+	}
+}
+
+// goOn finds a deploy of a supervisor before this one that is to go on; nil if
+// there is none without a verdict.
+func (b *Book) goOn(id string) *deploy {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.deploys {
+		if d.record.ID == id && d.record.Verdict == control.Pending {
+			d.goesOn = true
+			return d
+		}
+	}
+	return nil
+}
+
+// RejectRest rejects the deploys of a supervisor before this one that nobody
+// goes on with.
+func (b *Book) RejectRest(reason string) {
+	b.mu.Lock()
+	waits := map[*deploy]bool{}
+	for _, d := range b.deploys {
+		for _, e := range d.earlier {
+			waits[e] = true
+		}
+	}
+	var rest []*deploy
+	for _, d := range b.deploys {
+		if d.record.Verdict == control.Pending && !d.goesOn && !waits[d] {
+			rest = append(rest, d)
+		}
+	}
+	b.mu.Unlock()
+	for _, d := range rest {
+		b.conclude(d, control.Rejected, because(reason))
 	}
 }
 

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -126,22 +127,53 @@ func TestABookIsRestored(t *testing.T) {
 	var before, b Book
 	d := before.open("chat")
 	before.conclude(d, control.Returned, cause{"it hung", []string{"last words"}})
-	pending := before.open("chat").record.ID
+	lost := before.open("chat").record.ID
+	earlier, goesOn := before.open("chat"), before.open("chat")
+	before.supersede(earlier, goesOn)
+	before.step(goesOn, "pinned", "/srv/app")
+	entries := jsonRoundTrip(t, before.Entries())
 	changed := b.Changed()
-	b.Restore(before.Deploys())
+	b.Restore(entries)
 	select {
 	case <-changed:
 	default:
 		t.Error("no change is told")
 	}
 	got := b.Deploys()
-	if len(got) != 2 || got[0].Verdict != control.Returned || got[0].Reason != d.record.Reason || got[0].Output[0] != "last words" {
+	if len(got) != 4 || got[0].Verdict != control.Returned || got[0].Reason != d.record.Reason || got[0].Output[0] != "last words" {
 		t.Errorf("restored %+v", got)
 	}
-	if steps, err := follow(t.Context(), &b, pending); err != nil || !slices.Equal(steps, []string{"rejected"}) || got[1].Reason != "the supervisor ended before the verdict" {
-		t.Errorf("who waited is told %v, %v: %+v", steps, err, got[1])
+	if b.goOn(d.record.ID) != nil || b.goOn("") != nil {
+		t.Error("a deploy goes on that has its verdict, or none")
 	}
-	if b.open("chat"); len(b.Deploys()) != 3 {
+	again := b.goOn(goesOn.record.ID)
+	b.RejectRest("the supervisor ended before the verdict")
+	if steps, err := follow(t.Context(), &b, lost); err != nil || !slices.Equal(steps, []string{"requested", "rejected"}) || b.Deploys()[1].Reason != "the supervisor ended before the verdict" {
+		t.Errorf("who waited is told %v, %v: %+v", steps, err, b.Deploys()[1])
+	}
+	b.conclude(again, control.Accepted, cause{})
+	for id, want := range map[string][]string{
+		goesOn.record.ID:  {"requested", "pinned", "accepted"},
+		earlier.record.ID: {"requested", "superseded", "pinned", "accepted"},
+	} {
+		if steps, err := follow(t.Context(), &b, id); err != nil || !slices.Equal(steps, want) {
+			t.Errorf("who waited is told %v, %v; want %v", steps, err, want)
+		}
+	}
+	if b.open("chat"); len(b.Deploys()) != 5 {
 		t.Errorf("%d deploys", len(b.Deploys()))
 	}
+}
+
+// jsonRoundTrip is what entries are once they have been written and read.
+func jsonRoundTrip(t *testing.T, entries []Entry) (read []Entry) {
+	t.Helper()
+	text, err := json.Marshal(entries)
+	if err == nil {
+		err = json.Unmarshal(text, &read)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
 }

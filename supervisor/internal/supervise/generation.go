@@ -27,6 +27,10 @@ type generation struct {
 
 	unanswered int // pings since its last pong
 
+	inherited bool // a supervisor before has started it, and it did not get ready there
+	telling   bool // it is asked to tell again what it keeps
+	waits     bool // it is ready, and whoever serves is still telling
+
 	timer *time.Timer // of the ready or the drain deadline
 }
 

@@ -55,6 +55,7 @@ func (in *Instance) openKeep() {
 		return
 	}
 	in.keep = k
+	in.put(map[string]int{in.name("arena"): k.Arena()})
 }
 
 // arena is what the workers of a plan map, 0 if there is none.
@@ -128,7 +129,7 @@ func (in *Instance) offer() {
 	}
 	if h.unbuilt == 0 && in.keep.Waiting() == 0 {
 		if h.offered > 0 {
-			in.book.step(in.deploy, "adopted", fmt.Sprintf("%d/%d connections", h.offered, h.offered))
+			in.Book.step(in.deploy, "adopted", fmt.Sprintf("%d/%d connections", h.offered, h.offered))
 			h.offered = 0
 		}
 		in.follow(swap.NewsBuilt)
@@ -171,6 +172,7 @@ func (in *Instance) heardOfConns(g *generation, m proto.Message, fds []int) bool
 		in.keep.Drop(g.number, m.IDs)
 	case proto.Rekept:
 		in.keep.Rekept(g.number, m.N)
+		in.told(g)
 	case proto.Built:
 		in.heardBuilt(g, m)
 	case proto.Loaded:

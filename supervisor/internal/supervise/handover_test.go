@@ -59,7 +59,7 @@ func openSite(t *testing.T, clients int) *site {
 		},
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.in = NewInstance(Config{Program: "echo", StepTimeout: time.Second, DrainTimeout: 5 * time.Second}, program, s.book, log)
+	s.in = NewInstance(Plan{Config: Config{Program: "echo", StepTimeout: time.Second, DrainTimeout: 5 * time.Second}, Launcher: program}, Parts{Book: s.book, Log: log})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

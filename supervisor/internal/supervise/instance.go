@@ -2,9 +2,11 @@ package supervise
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"syscall"
@@ -13,6 +15,7 @@ import (
 	"github.com/simpletalk/simpletalk/proto"
 	"github.com/simpletalk/simpletalk/proto/swap"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/keep"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
@@ -31,30 +34,42 @@ var (
 	ErrNotRunning = errors.New("it does not run")
 )
 
+// Parts are what instances work with. All but Store and Remake must be given.
+type Parts struct {
+	Book *Book
+	Log  *slog.Logger
+
+	Store  *fdstore.Store                            // of what a supervisor after this one goes on with; nil: none comes
+	Remake func(text json.RawMessage) (*Plan, error) // makes a plan of its text; without a Store it may be nil
+}
+
 // Instance supervises one copy of a program. Its methods may be called
 // concurrently, while [Instance.Run] runs.
 type Instance struct {
+	Parts
 	cfg   Config // of which only what does not change is used
-	book  *Book
 	log   *slog.Logger
 	inbox chan func() // run by the loop, which owns everything below; unbuffered: what was taken is run
 	ended chan struct{}
 	tasks sync.WaitGroup // launches under way
 
 	state     State
-	changed   chan struct{} // closed and replaced when the state changes
-	pending   []Event       // to happen once the present one is over
-	quitting  bool          // Run is about to return
-	plan      *Plan         // chosen last
-	chosen    Build         // that Spawn starts instead of what is there; nil: none
-	keep      *keep.Keep    // of its connections; nil: they end with their worker
-	handover  *handover     // under way
-	changes   int           // of keep, when it was looked at last
-	untidy    int           // of them since memory was given back
-	calm      int           // ticks without one
-	swaps     uint32        // number of the latest handover
-	orphaned  *time.Timer   // runs while connections are nobody's
-	generated int           // number of the latest generation
+	changed   chan struct{}     // closed and replaced when the state changes
+	pending   []Event           // to happen once the present one is over
+	quitting  bool              // Run is about to return
+	doc       *fdstore.Document // what it leaves to another supervisor; nil: nothing
+	unsaved   bool              // something is not in doc yet
+	names     map[Build]string  // in the Store
+	plan      *Plan             // chosen last
+	chosen    Build             // that Spawn starts instead of what is there; nil: none
+	keep      *keep.Keep        // of its connections; nil: they end with their worker
+	handover  *handover         // under way
+	changes   int               // of keep, when it was looked at last
+	untidy    int               // of them since memory was given back
+	calm      int               // ticks without one
+	swaps     uint32            // number of the latest handover
+	orphaned  *time.Timer       // runs while connections are nobody's
+	generated int               // number of the latest generation
 	candidate *generation
 	serving   *generation
 	leaving   map[*generation]bool
@@ -73,30 +88,33 @@ type Instance struct {
 }
 
 // NewInstance returns an instance that has not been started.
-func NewInstance(cfg Config, l Launcher, book *Book, log *slog.Logger) *Instance {
-	cfg = cfg.withDefaults()
+func NewInstance(first Plan, parts Parts) *Instance {
+	plan := first.withDefaults()
+	if parts.Store == nil {
+		parts.Store = fdstore.New(nil, nil)
+	}
 	return &Instance{
-		cfg: cfg, plan: &Plan{cfg, l}, book: book,
-		log:     log.With("program", cfg.Program),
+		Parts: parts, cfg: plan.Config, plan: plan,
+		log:     parts.Log.With("program", plan.Program),
+		names:   map[Build]string{},
 		changed: make(chan struct{}),
 		inbox:   make(chan func()),
 		ended:   make(chan struct{}),
 		leaving: map[*generation]bool{},
-		backoff: backoff{restart: cfg.Restart},
+		backoff: backoff{restart: plan.Restart},
 	}
 }
 
-// Run starts the program, unless it is to be started later, and keeps it as
-// operators want it until ctx ends; then it drains it and returns when no
-// process of it is left.
+// Run starts the program, unless it is to be started later or [Instance.Restore]
+// has found it running, and keeps it as operators want it until ctx ends; then it
+// drains it and returns when no process of it is left.
 func (in *Instance) Run(ctx context.Context) error {
-	in.openKeep()
 	defer in.end()
+	if in.doc == nil {
+		in.begin()
+	}
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
-	if !in.cfg.Later {
-		in.fire(Start, cause{})
-	}
 	stop := ctx.Done()
 	for !in.over() {
 		select {
@@ -112,8 +130,20 @@ func (in *Instance) Run(ctx context.Context) error {
 		if in.isEmpty() {
 			in.fire(Empty, cause{})
 		}
+		in.save()
 	}
 	return nil
+}
+
+// begin is the first start.
+func (in *Instance) begin() {
+	in.openKeep()
+	in.openDocument()
+	if !in.cfg.Later {
+		in.fire(Start, cause{})
+	}
+	in.unsaved = true
+	in.save()
 }
 
 func (in *Instance) isEmpty() bool {
@@ -135,8 +165,10 @@ func (in *Instance) end() {
 		in.release(p.build)
 	}
 	if in.keep != nil {
+		in.Store.Remove(in.name("arena"))
 		in.keep.Close()
 	}
+	in.closeDocument()
 }
 
 // post has the loop run f. It reports false when the loop has ended.
@@ -171,6 +203,7 @@ func (in *Instance) Kill() {
 }
 
 func (in *Instance) happen(e Event, reason cause) {
+	in.unsaved = true
 	was := in.state
 	state, actions := next(was, e)
 	in.state = state
@@ -215,7 +248,7 @@ func (in *Instance) perform(a Action, reason cause) {
 	case Fall:
 		in.conclude(control.Returned, reason)
 	case Supersede:
-		in.book.supersede(in.superseded, in.deploy)
+		in.Book.supersede(in.superseded, in.deploy)
 		in.superseded = nil
 	}
 }
@@ -250,7 +283,7 @@ func (in *Instance) launch(g *generation, build Build, d *deploy, arena int) {
 			in.post(func() { in.launched(g, nil, nil, err) })
 			return
 		}
-		in.book.step(d, "pinned", pinned.Describe().Path)
+		in.Book.step(d, "pinned", pinned.Describe().Path)
 	}
 	announced := make(chan struct{}) // nothing is heard of a process the loop does not know
 	defer close(announced)
@@ -260,20 +293,29 @@ func (in *Instance) launch(g *generation, build Build, d *deploy, arena int) {
 			discardEvent(e)
 		}
 	}
-	process, err := g.plan.Launch(pinned, g.number, arena, notify)
+	if build == nil {
+		in.put(map[string]int{in.buildName(g): pinned.FD()})
+	}
+	process, err := g.plan.Launch(pinned, LaunchSpec{g.number, arena, func(h worker.Handles) { in.put(in.handles(g.number, h)) }}, notify)
 	if err == nil {
-		in.book.step(d, "spawned", fmt.Sprintf("generation %d, pid %d", g.number, process.PID()))
+		in.put(in.handles(g.number, process.Handles()))
+		in.Book.step(d, "spawned", fmt.Sprintf("generation %d, pid %d", g.number, process.PID()))
 	}
 	if !in.post(func() { in.launched(g, pinned, process, err) }) && build == nil {
+		in.Store.Remove(in.buildName(g))
 		pinned.Close()
 	}
 }
 
 // launched takes the outcome of launch. Meanwhile g may have been killed.
 func (in *Instance) launched(g *generation, build Build, p Process, err error) {
+	in.unsaved = true
 	g.build, g.process = build, p
 	if build != nil {
 		g.about = build.Describe()
+		if in.names[build] == "" {
+			in.names[build] = in.buildName(g)
+		}
 	}
 	switch {
 	case err != nil && g == in.candidate:
@@ -305,16 +347,28 @@ func (in *Instance) happened(g *generation, e worker.Event) {
 // ready lets g take over, unless it has been ended: what it had said before
 // that may still arrive.
 func (in *Instance) ready(g *generation) {
-	if g != in.candidate || g.sealed != "" || in.handover != nil {
+	if g != in.candidate || g.sealed != "" || in.handover != nil || g.waits {
 		return
 	}
 	g.disarm()
-	in.book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", time.Since(g.started).Milliseconds()))
-	if g.moves() {
+	in.Book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", time.Since(g.started).Milliseconds()))
+	switch {
+	case !g.moves():
+		in.fire(Ready, cause{})
+	case in.serving != nil && in.serving.telling:
+		g.waits = true // what is not known yet could not move
+	default:
 		in.beginHandover(g)
-		return
 	}
-	in.fire(Ready, cause{})
+}
+
+// told takes that g has told again what it keeps, or never will.
+func (in *Instance) told(g *generation) {
+	g.telling = false
+	if next := in.candidate; next != nil && next.waits && in.handover == nil {
+		next.waits = false
+		in.beginHandover(next)
+	}
 }
 
 // promote makes the candidate the one that serves.
@@ -329,7 +383,7 @@ func (in *Instance) promote() {
 		g.send(proto.Go{})
 		in.shutOrphans() // it cannot take them
 	}
-	in.book.swapped(in.deploy)
+	in.Book.swapped(in.deploy)
 	in.tellPeers()
 	in.log.Info("worker ready", "gen", g.number, "pid", g.process.PID(), "commit", g.about.Commit,
 		"dur", time.Since(g.started).Round(time.Millisecond))
@@ -393,6 +447,7 @@ func (in *Instance) discard(why string) {
 
 // kill ends g at once.
 func (in *Instance) kill(g *generation, why string) {
+	in.unsaved = true
 	if g.sealed == "" {
 		g.sealed = why
 	}
@@ -438,7 +493,7 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 	case g == in.candidate && in.handover != nil:
 		in.candidateDied(g, how)
 	case g == in.candidate:
-		in.gone(g, how+" before it was ready", in.endOf(g, exit, Failed))
+		in.candidateEnded(g, exit, how)
 	case g == in.serving:
 		in.crashed(g, how, in.endOf(g, exit, Crashed))
 	default:
@@ -474,14 +529,20 @@ func (in *Instance) crashed(g *generation, how string, e Event) {
 	in.tellPeers()
 	in.fire(e, g.onTrial(reason))
 	in.learn(g, swap.NewsOldDied)
+	in.told(g)
 }
 
 // forget drops what is left of a generation whose process has ended.
 func (in *Instance) forget(g *generation) {
+	in.unsaved = true
 	g.disarm()
 	in.abandon(g)
 	delete(in.leaving, g)
 	in.release(g.build)
+	in.Store.Remove(slices.Collect(maps.Keys(in.handles(g.number, worker.Handles{})))...)
+	if g.process != nil {
+		g.process.Handles().Close()
+	}
 }
 
 // release closes b once nobody can need it: generations that have it, and one
@@ -500,6 +561,8 @@ func (in *Instance) release(b Build) {
 			return
 		}
 	}
+	in.Store.Remove(in.names[b])
+	delete(in.names, b)
 	b.Close()
 }
 
@@ -551,7 +614,7 @@ func (in *Instance) judge(d *deploy, v control.Verdict, reason cause) {
 	if d == nil {
 		return
 	}
-	in.book.conclude(d, v, reason)
+	in.Book.conclude(d, v, reason)
 	in.log.Info("deploy ended", "deploy", d.record.ID, "verdict", string(v), "reason", reason.String())
 }
 

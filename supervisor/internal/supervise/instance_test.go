@@ -38,7 +38,7 @@ func playWith(t *testing.T, cfg Config, scene func(s *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		s := &stage{T: t, launcher: &launcher{t: t, manner: good}, book: new(Book), stop: stop, ended: make(chan struct{})}
-		s.in = NewInstance(cfg, s.launcher, s.book, slog.New(slog.DiscardHandler))
+		s.in = NewInstance(Plan{Config: cfg, Launcher: s.launcher}, Parts{Book: s.book, Log: slog.New(slog.DiscardHandler)})
 		go func() {
 			defer close(s.ended)
 			if err := s.in.Run(ctx); err != nil {
@@ -245,7 +245,7 @@ func TestABadBuildAtBootIsTriedAgain(t *testing.T) {
 		t.Run(bad.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &launcher{t: t, manner: bad.manner}
-				in := NewInstance(Config{Program: "chat"}, l, new(Book), slog.New(slog.DiscardHandler))
+				in := NewInstance(Plan{Config: Config{Program: "chat"}, Launcher: l}, Parts{Book: new(Book), Log: slog.New(slog.DiscardHandler)})
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() { ended <- in.Run(ctx) }()
@@ -850,7 +850,7 @@ func TestAnyLifeEndsClean(t *testing.T) {
 
 func TestStatusGivesUpWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := NewInstance(Config{Program: "chat"}, &launcher{t: t}, new(Book), slog.New(slog.DiscardHandler)) // never run
+		in := NewInstance(Plan{Config: Config{Program: "chat"}, Launcher: &launcher{t: t}}, Parts{Book: new(Book), Log: slog.New(slog.DiscardHandler)}) // never run
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := in.Status(ctx); !errors.Is(err, context.DeadlineExceeded) {

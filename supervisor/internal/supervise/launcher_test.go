@@ -46,7 +46,20 @@ func (l *launcher) Pin() (Build, error) {
 	return b, nil
 }
 
-func (l *launcher) Launch(b Build, gen, _ int, notify func(worker.Event)) (Process, error) {
+func (l *launcher) Reopen(about control.Build, _ int) (Build, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := &build{t: l.t, number: int(about.SHA256[0] - '0')}
+	l.builds = append(l.builds, b)
+	return b, nil
+}
+
+func (l *launcher) Adopt(int, worker.Handles, func(worker.Event)) (Process, error) {
+	return nil, errDisk
+}
+
+func (l *launcher) Launch(b Build, s LaunchSpec, notify func(worker.Event)) (Process, error) {
+	gen := s.Gen
 	l.mu.Lock()
 	wait, err, behave := l.launchTime, l.launchErr, l.behave
 	l.mu.Unlock()
@@ -122,6 +135,8 @@ func (b *build) Describe() control.Build {
 	return control.Build{Path: "/srv/app", SHA256: string(rune('0' + b.number))}
 }
 
+func (b *build) FD() int { return -1 }
+
 func (b *build) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -155,6 +170,14 @@ type process struct {
 }
 
 func (p *process) PID() int { return 1000 + p.gen }
+
+func (p *process) Handles() worker.Handles {
+	return worker.Handles{PID: p.PID(), Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1}
+}
+
+func (p *process) Pause() (func(), error) { return func() {}, nil }
+
+func (p *process) Leave() {}
 
 func (p *process) LastOutput() []string { return p.lines }
 

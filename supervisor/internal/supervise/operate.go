@@ -15,8 +15,8 @@ func (in *Instance) Reload() (id string, err error) {
 }
 
 // ReloadWith is Reload by another plan.
-func (in *Instance) ReloadWith(cfg Config, l Launcher) (id string, err error) {
-	plan := &Plan{cfg.withDefaults(), l}
+func (in *Instance) ReloadWith(p Plan) (id string, err error) {
+	plan := p.withDefaults()
 	return in.request(func(d *deploy) { in.reload(d, plan, nil) })
 }
 
@@ -47,7 +47,7 @@ func (in *Instance) Renew(why string) (id string, err error) {
 			running <- false
 			return
 		}
-		d = in.book.open(in.cfg.Program)
+		d = in.Book.open(in.cfg.Program)
 		in.reload(d, in.lastGood.plan, in.lastGood.build)
 		running <- true
 	}); err != nil {
@@ -56,15 +56,15 @@ func (in *Instance) Renew(why string) (id string, err error) {
 	if !<-running {
 		return "", ErrNotRunning
 	}
-	in.book.Asked(d.record.ID, why)
+	in.Book.Asked(d.record.ID, why)
 	return d.record.ID, nil
 }
 
 // request enters a deploy in the book and has the loop begin it.
 func (in *Instance) request(begin func(*deploy)) (id string, err error) {
-	d := in.book.open(in.cfg.Program)
+	d := in.Book.open(in.cfg.Program)
 	if !in.post(func() { in.unlessSwapping(func() { begin(d) }) }) {
-		in.book.conclude(d, control.Rejected, because(ErrStopping.Error()))
+		in.Book.conclude(d, control.Rejected, because(ErrStopping.Error()))
 		return d.record.ID, ErrStopping
 	}
 	return d.record.ID, nil
@@ -79,6 +79,7 @@ func (in *Instance) reload(d *deploy, plan *Plan, build Build) {
 
 // choose says what is spawned next.
 func (in *Instance) choose(plan *Plan, build Build) {
+	in.unsaved = true
 	forgotten := in.chosen
 	in.plan, in.chosen = plan, build
 	in.release(forgotten)
@@ -93,8 +94,8 @@ func (in *Instance) ending() string {
 }
 
 // Start starts what was stopped, by a plan; what runs is left alone.
-func (in *Instance) Start(cfg Config, l Launcher) error {
-	plan := &Plan{cfg.withDefaults(), l}
+func (in *Instance) Start(p Plan) error {
+	plan := p.withDefaults()
 	return in.ask(func() {
 		if in.state == Stopped || in.state == Backoff {
 			in.choose(plan, nil)
@@ -128,6 +129,7 @@ func (in *Instance) Signal(sig syscall.Signal) error {
 // long its next start waits.
 func (in *Instance) Reset() error {
 	return in.ask(func() {
+		in.unsaved = true
 		in.restarts, in.lastExit = 0, ""
 		in.backoff.reset()
 		if in.retry != nil {
@@ -155,13 +157,13 @@ func (in *Instance) Await(ctx context.Context, will func(State) bool) (string, e
 		}
 		again := <-changed
 		if will(state) {
-			return told(state), nil
+			return stateTold(state), nil
 		}
 		select {
 		case <-again:
 		case <-in.ended:
 		case <-ctx.Done():
-			return told(state), context.Cause(ctx)
+			return stateTold(state), context.Cause(ctx)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"encoding/json"
 	"syscall"
 	"time"
 
@@ -61,6 +62,15 @@ func (c Config) withDefaults() Config {
 type Plan struct {
 	Config
 	Launcher
+
+	// Text is what a supervisor after this one makes the same plan of.
+	Text json.RawMessage
+}
+
+// withDefaults is p as an instance has it.
+func (p Plan) withDefaults() *Plan {
+	p.Config = p.Config.withDefaults()
+	return &p
 }
 
 // pinned is a build that can be started again, with the plan it had.

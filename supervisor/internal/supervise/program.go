@@ -43,8 +43,17 @@ func (p *Program) Pin() (Build, error) {
 	return &executable{b, sum}, nil
 }
 
+// Reopen implements [Launcher].
+func (p *Program) Reopen(about control.Build, fd int) (Build, error) {
+	b, err := worker.Reopen(fd, about.Path)
+	if err != nil {
+		return nil, err
+	}
+	return &executable{b, about.SHA256}, nil
+}
+
 // Launch implements [Launcher].
-func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Process, error) {
+func (p *Program) Launch(b Build, s LaunchSpec, notify func(worker.Event)) (Process, error) {
 	sockets, err := p.Sockets()
 	if err != nil {
 		return nil, err
@@ -55,7 +64,6 @@ func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Pr
 		}
 	}()
 	tail := new(logs.Tail)
-	prefix := fmt.Sprintf("%s[%d] ", p.Name, gen)
 	process, err := worker.Start(worker.Spec{
 		Build:      b.(*executable).Build,
 		Args:       p.Args,
@@ -63,15 +71,33 @@ func (p *Program) Launch(b Build, gen, arena int, notify func(worker.Event)) (Pr
 		Dir:        p.Dir,
 		User:       p.user(),
 		Sockets:    sockets,
-		Generation: gen,
-		Arena:      arena,
-		Stdout:     &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen},
-		Stderr:     &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen, Err: true},
+		Generation: s.Gen,
+		Arena:      s.Arena,
+		Keep:       s.Keep,
+		Stdout:     p.stream(s.Gen, tail, false),
+		Stderr:     p.stream(s.Gen, tail, true),
 	}, notify)
 	if err != nil {
 		return nil, err
 	}
 	return &running{process, tail}, nil
+}
+
+// Adopt implements [Launcher].
+func (p *Program) Adopt(gen int, h worker.Handles, notify func(worker.Event)) (Process, error) {
+	tail := new(logs.Tail)
+	process, err := worker.Adopt(h, p.stream(gen, tail, false), p.stream(gen, tail, true), notify)
+	if err != nil {
+		return nil, err
+	}
+	return &running{process, tail}, nil
+}
+
+// stream takes what a worker of generation gen writes.
+func (p *Program) stream(gen int, tail *logs.Tail, err bool) *logs.Stream {
+	return &logs.Stream{
+		Prefix: fmt.Sprintf("%s[%d] ", p.Name, gen), Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen, Err: err,
+	}
 }
 
 func (p *Program) user() *syscall.Credential {

@@ -25,7 +25,7 @@ func (in *Instance) Status(ctx context.Context) (control.Instance, error) {
 
 func (in *Instance) status() control.Instance {
 	s := control.Instance{
-		Index: in.cfg.Index, State: told(in.state),
+		Index: in.cfg.Index, State: stateTold(in.state),
 		Restarts: in.restarts, LastExit: in.lastExit,
 		Draining: []control.Draining{},
 	}
@@ -46,8 +46,8 @@ func pid(g *generation) int {
 	return g.process.PID()
 }
 
-// told names a state as the contract does: to an operator a start is a start.
-func told(s State) string {
+// stateTold names a state as the contract does: to an operator a start is a start.
+func stateTold(s State) string {
 	switch s {
 	case Restarting, Queued:
 		s = Starting

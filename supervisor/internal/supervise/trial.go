@@ -12,6 +12,7 @@ type trial struct {
 	of     *generation
 	deploy *deploy     // nobody's after a start
 	timer  *time.Timer // of the bake
+	until  time.Time   // when it is over
 	unfit  cause       // why it is to be taken back, the zero value if it is not
 }
 
@@ -25,7 +26,13 @@ func (in *Instance) bake() {
 		in.pending = append(in.pending, Baked)
 		return
 	}
-	in.book.baking(t.deploy, length)
+	in.Book.baking(t.deploy, length)
+	in.awaitBaked(t, length)
+}
+
+// awaitBaked ends the trial after a time.
+func (in *Instance) awaitBaked(t *trial, length time.Duration) {
+	t.until = time.Now().Add(length)
 	t.timer = time.AfterFunc(length, func() {
 		in.post(func() {
 			if in.trial == t {
@@ -104,9 +111,10 @@ func (in *Instance) unfit(g *generation, why string) {
 		return
 	}
 	if in.state == Baking {
+		in.unsaved = true
 		t.unfit = g.onTrial(g.ending(why))
 		in.log.Error("worker unfit", "gen", g.number, "reason", why)
-		in.book.step(t.deploy, "returning", why)
+		in.Book.step(t.deploy, "returning", why)
 	}
 	in.fire(Unfit, because(why))
 }

@@ -78,7 +78,7 @@ func TestAReturnBringsTheOldPlanBack(t *testing.T) {
 	playWith(t, baked, func(s *stage) {
 		other := &launcher{t: t, manner: good}
 		defer other.checkLeftLater(s)
-		id, err := s.in.ReloadWith(Config{Bake: time.Minute, ReadyTimeout: time.Second}, other)
+		id, err := s.in.ReloadWith(Plan{Config: Config{Bake: time.Minute, ReadyTimeout: time.Second}, Launcher: other})
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -347,7 +347,7 @@ func TestStopAndStart(t *testing.T) {
 		if err := s.in.Signal(syscall.SIGUSR1); !errors.Is(err, ErrNotRunning) {
 			s.Errorf("a signal to nobody: %v", err)
 		}
-		if err := s.in.Start(Config{}, s.launcher); err != nil {
+		if err := s.in.Start(Plan{Launcher: s.launcher}); err != nil {
 			s.Fatal(err)
 		}
 		synctest.Wait()

@@ -22,13 +22,10 @@ type Handles struct {
 }
 
 // handles are duplicates, so that whoever is given them does not depend on what
-// this process does with its own. What cannot be had, for want of descriptors
-// or on a kernel before 5.3, costs no more than that.
-func (k *kit) handles(pid int) Handles {
-	h := Handles{PID: pid, Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1}
-	if fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err == nil {
-		h.Pidfd = fd
-	}
+// this process does with its own. What cannot be had, for want of descriptors,
+// costs no more than that. There is no process yet.
+func (k *kit) handles() Handles {
+	h := Handles{Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1}
 	if fd, err := k.control.Duplicate(); err == nil {
 		h.Control = fd
 	}
@@ -44,8 +41,16 @@ func (k *kit) handles(pid int) Handles {
 	return h
 }
 
-// Handles are those of the worker. They stay the Process's and are closed when
-// the worker has ended: whoever needs them for longer duplicates them.
+// becomes adds the process, with a pidfd where the kernel has them (5.3).
+func (h *Handles) becomes(pid int) {
+	h.PID = pid
+	if fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err == nil {
+		h.Pidfd = fd
+	}
+}
+
+// Handles are those of the worker. They stay open until they are closed, which
+// whoever started or adopted it does once it has ended.
 func (p *Process) Handles() Handles { return p.handles }
 
 // fds are the descriptors in a fixed order.
@@ -83,8 +88,8 @@ func Adopt(h Handles, stdout, stderr io.WriteCloser, notify func(Event)) (*Proce
 		h.Close()
 		return nil, err
 	}
-	p := &Process{pid: h.PID, handles: h, peer: proto.NewPeer(k.control), notify: notify, ended: make(chan struct{})}
-	go p.attend(k, stdout, stderr, func() Exit { return p.watch(death) })
+	p := k.process(h, stdout, stderr, notify)
+	go p.attend(k, func() Exit { return p.watch(death) })
 	return p, nil
 }
 

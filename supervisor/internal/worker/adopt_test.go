@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -165,4 +166,61 @@ func TestAnIncompleteWorkerIsNotAdopted(t *testing.T) {
 	if _, err := Adopt(h, &output{}, &output{}, func(Event) {}); err == nil || !strings.Contains(err.Error(), "without its control socket") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// What is said and written in a pause is for whoever goes on with the worker.
+func TestAWorkerChangesHandsInAPause(t *testing.T) {
+	r := start(t, "chatter")
+	said := 0
+	for range 20 {
+		said = counted(t, r.next(), said)
+	}
+	resume, err := r.Pause()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(r.events) > 0 {
+		said = counted(t, <-r.events, said)
+	}
+	second := adopt(t, duplicates(t, r.Handles()))
+	for range 100 {
+		said = counted(t, second.next(), said)
+	}
+	if n := len(r.events); n > 0 {
+		t.Errorf("%d messages were heard in a pause", n)
+	}
+	written := r.stdout.String()
+	second.Signal(syscall.SIGKILL)
+	second.end()
+	lines := strings.Fields(written + second.stdout.String())
+	for i, l := range lines[:len(lines)-1] {
+		if l != strconv.Itoa(i+1) {
+			t.Fatalf("line %d is %q: the output has a gap", i+1, l)
+		}
+	}
+	resume()
+	r.end()
+}
+
+// counted checks that e is the next thing that a chatter says after number said.
+func counted(t *testing.T, e Event, said int) int {
+	t.Helper()
+	m, ok := e.(Message)
+	if !ok || m.Message.(proto.Stats).Conns != said+1 {
+		t.Fatalf("after %d came %#v", said, e)
+	}
+	return said + 1
+}
+
+// duplicates are those of h, as another process would get them.
+func duplicates(t *testing.T, h Handles) Handles {
+	t.Helper()
+	for _, fd := range []*int{&h.Pidfd, &h.Control, &h.Stdout, &h.Stderr} {
+		dup, err := unix.FcntlInt(uintptr(*fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*fd = dup
+	}
+	return h
 }

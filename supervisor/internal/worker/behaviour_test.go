@@ -51,6 +51,8 @@ func behave(how string) {
 		linger()
 	case "join":
 		join()
+	case "chatter":
+		chatter()
 	case "foster":
 		foster(argument)
 	case "beget":
@@ -102,6 +104,20 @@ func raw(packet string) {
 	if _, err := unix.Write(fd, []byte(packet)); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
+	}
+}
+
+// chatter says something on its control socket and writes a line, again and
+// again, numbered from 1.
+func chatter() {
+	fd, _ := strconv.Atoi(os.Getenv(proto.EnvControl))
+	for n := 1; ; n++ {
+		packet, _ := proto.Encode(proto.Stats{Conns: n})
+		if _, err := unix.Write(fd, packet); err != nil {
+			os.Exit(1)
+		}
+		fmt.Println(n)
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -56,6 +56,29 @@ func Pin(path string) (*Build, error) {
 	return b, nil
 }
 
+// Reopen is Pin of what another process has pinned: fd is its descriptor, which
+// the Build owns, also on an error, and path its name for people.
+func Reopen(fd int, path string) (*Build, error) {
+	file := os.NewFile(uintptr(fd), path)
+	b := &Build{Path: path, file: file}
+	b.sum = sync.OnceValues(b.hash)
+	var err error
+	if b.script, err = inspect(file); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return b, nil
+}
+
+// FD is the descriptor, which stays the Build's.
+func (b *Build) FD() int {
+	fd, err := rawFD(b.file)
+	if err != nil {
+		return -1
+	}
+	return int(fd)
+}
+
 // Close lets the executable go. Processes started from it live on.
 func (b *Build) Close() error { return b.file.Close() }
 

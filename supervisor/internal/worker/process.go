@@ -42,7 +42,8 @@ type Spec struct {
 	User       *syscall.Credential // nil: the supervisor's own
 	Sockets    []Socket
 	Generation int
-	Arena      int // descriptor of the instance's arena, which stays the caller's; 0: its connections are not kept
+	Keep       func(Handles) // takes note of them before the worker is started, without its process; nil: nobody comes after
+	Arena      int           // descriptor of the instance's arena, which stays the caller's; 0: its connections are not kept
 
 	// Stdout and Stderr receive the output as it comes. They must not block.
 	// Each is closed when the last of it has arrived.
@@ -76,11 +77,12 @@ func (Exited) event()  {}
 
 // Process is a running worker. Its methods may be called concurrently.
 type Process struct {
-	pid     int
-	handles Handles // for a supervisor that comes after this one
-	peer    *proto.Peer
-	notify  func(Event)
-	ended   chan struct{} // closed when it is dead
+	pid            int
+	handles        Handles // for a supervisor that comes after this one
+	peer           *proto.Peer
+	stdout, stderr *outlet
+	notify         func(Event)
+	ended          chan struct{} // closed when it is dead
 
 	mu   sync.Mutex
 	dead bool // reaped: the pid may be another process by now
@@ -93,17 +95,31 @@ func Start(spec Spec, notify func(Event)) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	handles := k.handles()
+	if spec.Keep != nil {
+		spec.Keep(handles)
+	}
 	pid, err := k.fork(spec)
 	k.closeTheirs()
 	if err != nil {
 		k.closeOurs()
+		handles.Close()
 		return nil, fmt.Errorf("start %s: %w", spec.Build.Path, err)
 	}
-	handles := k.handles(pid)
-	p := &Process{pid: pid, handles: handles, peer: proto.NewPeer(k.control), notify: notify, ended: make(chan struct{})}
+	handles.becomes(pid)
+	p := k.process(handles, spec.Stdout, spec.Stderr, notify)
 	p.greet(spec)
-	go p.attend(k, spec.Stdout, spec.Stderr, p.reap)
+	go p.attend(k, p.reap)
 	return p, nil
+}
+
+// process is what serves a worker with those handles.
+func (k *kit) process(h Handles, stdout, stderr io.WriteCloser, notify func(Event)) *Process {
+	return &Process{
+		pid: h.PID, handles: h, peer: proto.NewPeer(k.control),
+		stdout: newOutlet(k.stdout, stdout), stderr: newOutlet(k.stderr, stderr),
+		notify: notify, ended: make(chan struct{}),
+	}
 }
 
 // greet says hello. A process without descriptors to spare for the arena runs
@@ -242,7 +258,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // attend serves the worker's sockets and pipes until it has ended and tells
 // every event. What the worker has said before its end is heard before the end
 // is told.
-func (p *Process) attend(k *kit, stdout, stderr io.WriteCloser, await func() Exit) {
+func (p *Process) attend(k *kit, await func() Exit) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var talk, output, notify sync.WaitGroup
@@ -250,8 +266,8 @@ func (p *Process) attend(k *kit, stdout, stderr io.WriteCloser, await func() Exi
 	if k.notify != nil {
 		notify.Go(func() { k.notify.receive(func() { p.notify(Ready{}) }) })
 	}
-	output.Go(func() { drainOutput(stdout, k.stdout) })
-	output.Go(func() { drainOutput(stderr, k.stderr) })
+	output.Go(p.stdout.drain)
+	output.Go(p.stderr.drain)
 
 	exit := await()
 	late := time.AfterFunc(outputGrace, func() { k.stdout.Close(); k.stderr.Close(); cancel() })
@@ -264,7 +280,6 @@ func (p *Process) attend(k *kit, stdout, stderr io.WriteCloser, await func() Exi
 	notify.Wait()
 	k.stdout.Close()
 	k.stderr.Close()
-	p.handles.Close()
 	p.notify(Exited{exit})
 }
 
@@ -313,9 +328,27 @@ func (p *Process) awaitEnd(ctx context.Context) {
 	}
 }
 
-func drainOutput(to io.WriteCloser, from io.Reader) {
-	io.Copy(to, from) // ends with the last writer, or when the pipe is closed
-	to.Close()
+// Pause has everything of the worker left where it is, for another process to go
+// on with: what had been said before has been handled and told, and its output
+// been read so far. It must not be called by notify. resume goes on; without it
+// only the end of this process may follow.
+func (p *Process) Pause() (resume func(), err error) {
+	talk, err := p.peer.Pause()
+	if errors.Is(err, io.EOF) {
+		talk, err = func() {}, nil // it is about to end, or has
+	}
+	if err != nil {
+		return nil, err
+	}
+	stdout, stderr := p.stdout.pause(), p.stderr.pause()
+	return func() { stderr(); stdout(); talk() }, nil
+}
+
+// Leave says that another process has gone on with a worker that is paused. A
+// line that was read by half is written as it is.
+func (p *Process) Leave() {
+	p.stdout.to.Close()
+	p.stderr.to.Close()
 }
 
 // reap waits for the worker's end, ends what it left in its group while its

@@ -139,8 +139,12 @@ func (r *run) next() Event {
 // end waits for the worker's end and checks that it is the last to be heard.
 func (r *run) end() Exit {
 	r.t.Helper()
+	lives := r.exit == nil
 	for r.exit == nil {
 		r.next()
+	}
+	if lives {
+		r.Handles().Close()
 	}
 	if !r.stdout.isClosed() || !r.stderr.isClosed() {
 		r.t.Error("ended before its output was closed")

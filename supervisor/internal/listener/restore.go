@@ -1,0 +1,97 @@
+package listener
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simpletalk/simpletalk/proto/address"
+)
+
+// Names in the store: whose socket it is, its name, and the address that was
+// asked for, which has characters that a name may not have.
+const (
+	storedOwn  = "listener/"
+	storedLent = "listener-lent/"
+)
+
+func (l Listener) stored() string {
+	prefix := storedOwn
+	if l.lent {
+		prefix = storedLent
+	}
+	return prefix + l.Name + "/" + base64.RawURLEncoding.EncodeToString([]byte(l.asked.String()))
+}
+
+// hold registers l. What systemd lends it gives to the next start by itself. That
+// a socket would not outlive a crash is no reason not to open it.
+func (s *Set) hold(l Listener) {
+	switch {
+	case s.Store == nil:
+	case l.lent:
+		s.Store.Hold(l.stored(), l.FD)
+	default:
+		s.Store.Put(map[string]int{l.stored(): l.FD})
+	}
+}
+
+func (s *Set) forget(l Listener) {
+	if s.Store != nil {
+		s.Store.Remove(l.stored())
+	}
+}
+
+// Restore opens again what a supervisor before has left in the store. What
+// cannot be understood is an error, and left there.
+func (s *Set) Restore() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, prefix := range []string{storedOwn, storedLent} {
+		for _, name := range s.Store.Left(prefix) {
+			l, err := restored(strings.TrimPrefix(name, prefix))
+			if err != nil {
+				return fmt.Errorf("socket %s of the supervisor before: %w", name, err)
+			}
+			fd, _ := s.Store.Take(name)
+			l.FD, l.lent = fd, prefix == storedLent
+			if port := boundPort(fd); port > 0 {
+				l.Address.Port = port
+			}
+			unix.SetNonblock(fd, true) // as it was, unless whoever passed it on forgot
+			if l.lent {
+				s.Store.Hold(name, fd)
+			}
+			s.open = append(s.open, l)
+		}
+	}
+	return nil
+}
+
+// restored reads what stored has written.
+func restored(stored string) (Listener, error) {
+	name, encoded, _ := strings.Cut(stored, "/")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return Listener{}, err
+	}
+	asked, err := address.Parse(string(text))
+	return Listener{Name: name, Address: asked, asked: asked}, err
+}
+
+// boundPort is the TCP port of a socket, 0 if it has none.
+func boundPort(fd int) int {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return sa.Port
+	case *unix.SockaddrInet6:
+		return sa.Port
+	default:
+		return 0
+	}
+}
