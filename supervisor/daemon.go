@@ -179,6 +179,7 @@ func (d *daemon) run(ctx context.Context) error {
 	output.Go(func() { d.output.Run(outputCtx) })
 	var apiErr error
 	api.Go(func() {
+		<-d.Begun() // nobody is told that there are no programs yet
 		if apiErr = (&control.Server{Backend: d, Log: d.log, Group: d.Group}).Serve(apiCtx, d.api); apiErr != nil {
 			stop()
 		}

@@ -25,6 +25,13 @@ func (s *site) killAndWatch(pid int) span {
 	return span{from, time.Now()}
 }
 
+// lives reports whether a process has not ended; whether its parent has heard of
+// that does not count.
+func lives(pid int) bool {
+	stat, err := os.ReadFile(procDir(pid) + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
 func suspend(pid int) error  { return syscall.Kill(pid, syscall.SIGSTOP) }
 func procDir(pid int) string { return "/proc/" + strconv.Itoa(pid) }
 

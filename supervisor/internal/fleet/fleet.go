@@ -127,6 +127,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return nil
 }
 
+// Begun returns a channel that is closed by Run once every program is known.
+func (f *Fleet) Begun() <-chan struct{} { return f.begun }
+
 // begin goes on with what there is, and starts what else is named at this moment.
 func (f *Fleet) begin() {
 	f.changing.Lock()
@@ -174,7 +177,7 @@ func (f *Fleet) takeOver() {
 		f.add(each).note(each.wish, stopped[name])
 	}
 	if lost, err := f.Store.Drop(); len(lost) > 0 || err != nil {
-		f.Log.Warn("descriptors of the supervisor before dropped", "names", lost, "err", err)
+		f.Log.Info("descriptors of the supervisor before dropped", "names", lost, "err", err)
 	}
 	f.Book.RejectRest("the supervisor ended before the verdict")
 }

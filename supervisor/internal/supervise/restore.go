@@ -246,6 +246,9 @@ func (r *restoration) generation(s *generationSnapshot) *generation {
 	if s.Build >= 0 {
 		g.build = r.builds[s.Build]
 	}
+	if s.PID == 0 {
+		return g // it had not been started
+	}
 	process, err := r.adopt(g, s.PID)
 	if err != nil {
 		r.in.log.Error("worker of the supervisor before is lost", "gen", g.number, "pid", s.PID, "err", err)
@@ -268,7 +271,7 @@ func (r *restoration) adopt(g *generation, pid int) (Process, error) {
 	}
 	prefix := in.name(fmt.Sprintf("%d/", g.number))
 	h := worker.Handles{
-		PID: pid, Pidfd: fds[prefix+"pidfd"], Control: fds[prefix+"control"],
+		PID: pid, Joined: g.joined, Pidfd: fds[prefix+"pidfd"], Control: fds[prefix+"control"],
 		Stdout: fds[prefix+"stdout"], Stderr: fds[prefix+"stderr"],
 	}
 	return g.plan.Adopt(g.number, h, func(e worker.Event) {
@@ -389,10 +392,13 @@ func (in *Instance) candidateEnded(g *generation, exit worker.Exit, how string) 
 	e := in.endOf(g, exit, Failed)
 	if g.inherited {
 		if in.tookOver(g) {
-			e = Fell
-		} else {
-			in.resumeServing()
+			in.gone(g, how+" while it took over", Fell)
+			return
 		}
+		in.resumeServing()
+		how = interrupted
+	} else {
+		how += " before it was ready"
 	}
-	in.gone(g, how+" before it was ready", e)
+	in.gone(g, how, e)
 }

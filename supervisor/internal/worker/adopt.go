@@ -15,9 +15,10 @@ import (
 // them another one can go on where this one stops. A descriptor of -1 is none.
 type Handles struct {
 	PID     int
-	Pidfd   int // readable once the worker is dead
-	Control int // our end of the control socket
-	Stdout  int // read ends of its output
+	Joined  bool // it has said hello to a supervisor before
+	Pidfd   int  // readable once the worker is dead
+	Control int  // our end of the control socket
+	Stdout  int  // read ends of its output
 	Stderr  int
 }
 
@@ -149,6 +150,9 @@ func (p *Process) watch(death *os.File) Exit {
 	}
 	p.dead = true
 	close(p.ended)
+	if p.killed {
+		return Exit{Code: -1, Signal: unix.SIGKILL}
+	}
 	return Exit{Code: -1, Unknown: true}
 }
 

@@ -121,7 +121,7 @@ func TestAWorkerOutlivesItsSupervisor(t *testing.T) {
 	if err := r.Send(proto.Drain{Why: proto.WhyStop, TimeoutMS: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	if exit := r.end(); !exit.Unknown || exit.String() != "ended, nobody knows how" {
+	if exit := r.end(); !exit.Unknown || exit.String() != "ended (stop)" {
 		t.Errorf("it ended with %+v", exit)
 	}
 	if want := "generation 7\n"; r.stdout.String() != want {

@@ -13,8 +13,9 @@ type Exit struct {
 	Signal syscall.Signal // 0 if it ended by itself
 
 	// Unknown says that nobody here was its parent: it may have ended by itself
-	// or by a signal.
+	// or by a signal. Said is why, as it told before, if it did.
 	Unknown bool
+	Said    string
 }
 
 func exitOf(ws syscall.WaitStatus) Exit {
@@ -26,8 +27,11 @@ func exitOf(ws syscall.WaitStatus) Exit {
 
 // String says it for people: "exit status 3", "killed by SIGSEGV".
 func (e Exit) String() string {
-	if e.Unknown {
-		return "ended, nobody knows how"
+	switch {
+	case e.Unknown && e.Said != "":
+		return fmt.Sprintf("ended (%s)", e.Said)
+	case e.Unknown:
+		return "ended, how is not known: it was started by the supervisor before this one"
 	}
 	if e.Signal != 0 {
 		return fmt.Sprintf("killed by %s", unix.SignalName(e.Signal))

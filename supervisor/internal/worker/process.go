@@ -84,8 +84,10 @@ type Process struct {
 	notify         func(Event)
 	ended          chan struct{} // closed when it is dead
 
-	mu   sync.Mutex
-	dead bool // reaped: the pid may be another process by now
+	mu     sync.Mutex
+	dead   bool   // reaped: the pid may be another process by now
+	killed bool   // it was sent SIGKILL
+	said   string // why it ends, by its bye
 }
 
 // Start starts a worker in a process group of its own. notify is called with
@@ -252,6 +254,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	if p.dead {
 		return nil
 	}
+	p.killed = p.killed || sig == unix.SIGKILL
 	return unix.Kill(-p.pid, sig)
 }
 
@@ -280,6 +283,9 @@ func (p *Process) attend(k *kit, await func() Exit) {
 	notify.Wait()
 	k.stdout.Close()
 	k.stderr.Close()
+	if exit.Unknown {
+		exit.Said = p.said
+	}
 	p.notify(Exited{exit})
 }
 
@@ -289,9 +295,9 @@ var errSilent = errors.New("it closed its control socket and lives on")
 // converse hands on what the worker says. Its EOF is only a hint: the worker is
 // about to end. One that does not has left its supervisor.
 func (p *Process) converse(ctx context.Context) {
-	var joined, bye bool
+	joined, bye := p.handles.Joined, false
 	err := p.peer.Run(ctx, func(m proto.Message, fds []int) {
-		switch m.(type) {
+		switch m := m.(type) {
 		case proto.Ready:
 			proto.CloseFDs(fds)
 			p.notify(Ready{})
@@ -300,6 +306,9 @@ func (p *Process) converse(ctx context.Context) {
 			joined = true
 		case proto.Bye:
 			bye = true
+			p.mu.Lock()
+			p.said = m.Reason
+			p.mu.Unlock()
 		}
 		p.notify(Message{m, fds})
 	})
