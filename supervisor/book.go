@@ -32,10 +32,7 @@ func keepBook(ctx context.Context, b *supervise.Book, dir *statedir.Dir, log *sl
 	failed := false
 	for done := false; !done; {
 		changed := b.Changed()
-		text, err := json.Marshal(b.Entries())
-		if err == nil {
-			err = dir.WriteDeploys(text)
-		}
+		err := writeBook(b, dir)
 		if err != nil && !failed {
 			log.Warn("deploys not kept", "err", err)
 		}
@@ -50,4 +47,12 @@ func keepBook(ctx context.Context, b *supervise.Book, dir *statedir.Dir, log *sl
 			}
 		}
 	}
+}
+
+func writeBook(b *supervise.Book, dir *statedir.Dir) error {
+	text, err := json.Marshal(b.Entries())
+	if err != nil {
+		return err
+	}
+	return dir.WriteDeploys(text)
 }

@@ -6,13 +6,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
@@ -23,32 +24,54 @@ import (
 	"github.com/simpletalk/simpletalk/supervisor/internal/sdnotify"
 	"github.com/simpletalk/simpletalk/supervisor/internal/statedir"
 	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
+	"github.com/simpletalk/simpletalk/supervisor/internal/upgrade"
 )
 
 // daemon is a running supervisor.
 type daemon struct {
 	*fleet.Fleet
 	settings
-	dir     *statedir.Dir
-	store   *fdstore.Store
-	sockets listener.Set
-	api     net.Listener
-	output  *logs.Output
-	log     *slog.Logger
-	started time.Time
+	dir       *statedir.Dir
+	store     *fdstore.Store
+	sockets   listener.Set
+	apiFD     int // of the listening socket of the control API; -1: none yet
+	apiTurns  apiTurns
+	upgrades  *upgrading
+	postponed []fleet.Postponed // by the supervisor before
+	output    *logs.Output
+	log       *slog.Logger
+	started   time.Time
+
+	ending context.Context // ends when the supervisor is to stop; of run
+	flush  func()          // writes what is left of the output; of run
 }
 
 // supervised runs the supervisor until it is told to stop.
 func supervised(ctx context.Context, s settings) (err error) {
-	d := &daemon{settings: s, started: time.Now()}
+	d := &daemon{settings: s, apiFD: -1, started: time.Now()}
 	d.output = newOutput()
 	d.log = slog.New(slog.NewTextHandler(d.output, &slog.HandlerOptions{Level: s.level}))
-	if err := d.open(); err != nil {
+	u, err := upgrade.Join()
+	if err != nil {
+		return err
+	}
+	d.upgrades = &upgrading{Upgrader: u, d: d}
+	takesOver := u.TakesOver()
+	received := receiveSignals() // the PID file and a supervisor before invite them
+	err = d.open()
+	if err == nil && takesOver {
+		err = d.succeed(ctx)
+	}
+	switch {
+	case err != nil && takesOver: // everything is the other supervisor's, and stays as it is
+		u.Refuse(err)
+		return err
+	case err != nil:
 		d.close()
 		return err
 	}
 	defer d.close()
-	return d.run(ctx)
+	return d.run(ctx, received)
 }
 
 // newOutput is the supervisor's own output: for people on a terminal, with
@@ -63,11 +86,12 @@ func newOutput() *logs.Output {
 // open takes hold of everything that can be refused, before anything runs: the
 // lock before anything is touched.
 func (d *daemon) open() error {
-	left, err := fdstore.Inherited()
+	keeper := d.keeper()
+	left, err := d.left()
 	if err != nil {
 		return err
 	}
-	d.store = fdstore.New(d.keeper(), left)
+	d.store = fdstore.New(keeper, left)
 	if err := d.check(); err != nil {
 		return usage(err)
 	}
@@ -78,8 +102,10 @@ func (d *daemon) open() error {
 	if d.dir, err = statedir.Open(path); err != nil {
 		return err
 	}
-	if err := d.lock(); err != nil {
-		return err
+	if !d.upgrades.TakesOver() { // else the lock is the other one's, until it ends
+		if err := d.lock(); err != nil {
+			return err
+		}
 	}
 	lent, err := listener.Inherited()
 	if err != nil {
@@ -92,7 +118,32 @@ func (d *daemon) open() error {
 	if idle := d.sockets.Idle(); len(idle) > 0 {
 		d.log.Warn("sockets from systemd that no listener is called after", "names", idle)
 	}
-	d.api, err = d.dir.Listen(d.Group())
+	return d.openAPI()
+}
+
+// left is what a supervisor before has left: one that this one takes over from, or
+// one that has ended without a word.
+func (d *daemon) left() (map[string]int, error) {
+	if d.upgrades.TakesOver() {
+		return d.upgrades.Receive()
+	}
+	return fdstore.Inherited()
+}
+
+// openAPI opens the control socket, unless the supervisor before has passed on
+// its own.
+func (d *daemon) openAPI() error {
+	if fd, ok := d.store.Take(storedAPI); ok {
+		d.store.Remove(storedAPI)
+		d.apiFD = fd
+		return nil
+	}
+	l, err := d.dir.Listen(d.Group())
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	d.apiFD, err = duplicateOf(l)
 	return err
 }
 
@@ -132,6 +183,14 @@ func (d *daemon) openFleet(path string) error {
 	}
 	book := new(supervise.Book)
 	restoreBook(book, d.dir, d.log)
+	if d.postponed, err = d.postponedBefore(); err != nil {
+		return err
+	}
+	for _, p := range d.postponed {
+		for _, id := range p.Begun {
+			book.Expect(id)
+		}
+	}
 	d.Fleet, err = fleet.New(fleet.Parts{
 		Load: d.load, From: d.from(), Record: changes, Sockets: &d.sockets, Store: d.store,
 		Output: d.output, Book: book, Log: d.log,
@@ -150,8 +209,8 @@ func (d *daemon) recordPath(state string) string {
 }
 
 func (d *daemon) close() {
-	if d.api != nil {
-		d.api.Close()
+	if d.apiFD >= 0 {
+		unix.Close(d.apiFD)
 	}
 	d.sockets.Close()
 	if d.store != nil {
@@ -165,22 +224,24 @@ func (d *daemon) close() {
 // run starts everything and returns when everything has ended. The parts end
 // in the order in which they are needed: the programs on a signal, then the
 // API, which tells their verdicts, then the output.
-func (d *daemon) run(ctx context.Context) error {
+func (d *daemon) run(ctx context.Context, received chan os.Signal) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader of our output that left must not end us
-	received := receiveSignals()   // before the PID file invites them
 	if err := d.dir.WritePID(); err != nil {
 		return err
 	}
+	d.announceStandIn()
 	outputCtx, endOutput := context.WithCancel(context.WithoutCancel(ctx))
 	apiCtx, endAPI := context.WithCancel(context.WithoutCancel(ctx))
 	fleetCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	var output, api, signals sync.WaitGroup
 	output.Go(func() { d.output.Run(outputCtx) })
+	d.ending, d.flush = fleetCtx, func() { endOutput(); output.Wait() }
+	defer context.AfterFunc(fleetCtx, d.upgrades.Stop)()
 	var apiErr error
 	api.Go(func() {
 		<-d.Begun() // nobody is told that there are no programs yet
-		if apiErr = (&control.Server{Backend: d, Log: d.log, Group: d.Group}).Serve(apiCtx, d.api); apiErr != nil {
+		if apiErr = d.apiTurns.run(apiCtx, &control.Server{Backend: d, Log: d.log, Group: d.Group}, d.apiFD); apiErr != nil {
 			stop()
 		}
 	})
@@ -188,18 +249,20 @@ func (d *daemon) run(ctx context.Context) error {
 	told := newManager(d)
 	api.Go(func() { told.run(apiCtx, fleetCtx) })
 	api.Go(func() { keepBook(apiCtx, d.Book, d.dir, d.log) })
+	api.Go(func() { watchStandIn(apiCtx, stop) })
+	api.Go(d.performPostponed)
 	signals.Go(func() { d.attend(received, ended, stop) })
 	d.greet()
 
 	d.Fleet.Run(fleetCtx)
 	stop()
+	d.upgrades.attempts.Wait()
 	endAPI()
 	api.Wait()
 	close(ended)
 	signals.Wait()
 	d.log.Info("supervisor ended", "pid", os.Getpid())
-	endOutput()
-	output.Wait()
+	d.flush()
 	return apiErr
 }
 

@@ -30,6 +30,7 @@ const (
 
 func main() {
 	worker.ExecIfAsked()
+	standInIfAsked()
 	os.Exit(run())
 }
 

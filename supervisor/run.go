@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
+	"github.com/simpletalk/simpletalk/supervisor/internal/upgrade"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
@@ -57,7 +58,7 @@ nothing, and one that fails while it bakes is replaced by the one before.`,
 			if err != nil {
 				return usage(err)
 			}
-			if f.detach && !detached() {
+			if f.detach && !detached() && !upgrade.IsSuccessor() {
 				return detach(s.state)
 			}
 			return supervised(c.Context(), s)
@@ -92,10 +93,11 @@ type settings struct {
 	listens []config.Listen // beside a file: in place of those of the same names
 	greeted string          // what is said to be at the http listener
 	level   slog.Level
+	detach  bool
 }
 
 func (f runFlags) settings(c *cobra.Command, state string, command []string) (settings, error) {
-	s := settings{state: state, config: f.config, greeted: "site"}
+	s := settings{state: state, config: f.config, greeted: "site", detach: f.detach}
 	if f.debug {
 		s.level = slog.LevelDebug
 	}

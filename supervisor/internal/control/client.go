@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 )
@@ -113,22 +114,57 @@ func (c *Client) Logs(ctx context.Context, q LogQuery, each func(logs.Line) erro
 	}
 }
 
+// reconnectFor is how long a deploy is followed without a supervisor that
+// answers: one that has crashed is started again within seconds, or never.
+const reconnectFor = 15 * time.Second
+
 // Follow calls each with every step of a deploy, from the first, until its
-// verdict, and returns the deploy then.
+// verdict, and returns the deploy then. It goes on where it was with a supervisor
+// that takes over meanwhile.
 func (c *Client) Follow(ctx context.Context, id string, each func(Step)) (Deploy, error) {
+	told := 0
+	lost := time.Time{} // when the supervisor was lost; zero while there is one
+	for {
+		d, err := c.followOn(ctx, id, &told, func() { lost = time.Time{} }, each)
+		var no *Refusal
+		if err == nil || errors.As(err, &no) || ctx.Err() != nil || told == 0 && errors.Is(err, ErrUnreachable) {
+			return d, err
+		}
+		if lost.IsZero() {
+			lost = time.Now()
+		}
+		if time.Since(lost) > reconnectFor {
+			return d, fmt.Errorf("follow deploy %s: the supervisor ended before the verdict: %w", id, err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return d, context.Cause(ctx)
+		}
+	}
+}
+
+// followOn is Follow with one supervisor, from the step after those that have
+// been told. A verdict is always told: it may be all that a later one knows.
+func (c *Client) followOn(ctx context.Context, id string, told *int, there func(), each func(Step)) (Deploy, error) {
 	body, err := c.open(ctx, http.MethodGet, "/v1/deploys/"+url.PathEscape(id)+"/steps", nil)
 	if err != nil {
 		return Deploy{}, err
 	}
 	defer body.Close()
 	lines := json.NewDecoder(body)
-	for {
+	for n := 1; ; n++ {
 		var s Step
 		if err := lines.Decode(&s); err != nil {
-			return Deploy{}, fmt.Errorf("follow deploy %s: the supervisor ended before the verdict: %w", id, err)
+			return Deploy{}, err
 		}
-		each(s)
-		if s.Deploy != nil && s.Deploy.Verdict != Pending {
+		there()
+		over := s.Deploy != nil && s.Deploy.Verdict != Pending
+		if n > *told || over {
+			each(s)
+			*told = max(n, *told)
+		}
+		if over {
 			return *s.Deploy, nil
 		}
 	}

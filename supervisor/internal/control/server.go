@@ -86,11 +86,19 @@ const stopTime = 2 * time.Second
 // maxRequest bounds the body of a request.
 const maxRequest = 1 << 20
 
-// Serve answers on l until ctx ends and then closes it.
+// ErrMoved, as the cause of the end of a Serve, says that another process serves
+// on: whoever follows a deploy is to ask there.
+var ErrMoved = errors.New("another supervisor takes over")
+
+// Serve answers on l until ctx ends and then closes it. Whoever follows a deploy
+// is told its verdict first, if that comes soon, unless [ErrMoved] is the cause.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	following, endFollowing := context.WithCancel(context.WithoutCancel(ctx))
+	base := context.WithoutCancel(ctx)
+	following, endFollowing := context.WithCancel(base)
 	defer endFollowing()
-	server := &http.Server{Handler: s.routes(following), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, ConnContext: withPeer}
+	waiting, endWaiting := context.WithCancel(base)
+	defer endWaiting()
+	server := &http.Server{Handler: s.routes(following, waiting), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, ConnContext: withPeer}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	select {
@@ -99,6 +107,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	endFollowing() // whoever follows logs would do so for ever
+	if errors.Is(context.Cause(ctx), ErrMoved) {
+		endWaiting()
+	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	if server.Shutdown(stop) != nil {
@@ -108,14 +119,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// routes is the API. Logs are followed until following ends.
-func (s *Server) routes(following context.Context) http.Handler {
+// routes is the API. Logs are followed until following ends, deploys until waiting
+// does.
+func (s *Server) routes(following, waiting context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", read(func(r *http.Request) (any, error) { return s.Backend.Status(r.Context()) }))
 	mux.HandleFunc("GET /v1/programs/{name}", read(func(r *http.Request) (any, error) {
 		return s.Backend.Describe(r.Context(), r.PathValue("name"))
 	}))
-	mux.HandleFunc("GET /v1/deploys/{id}/steps", s.steps)
+	mux.HandleFunc("GET /v1/deploys/{id}/steps", func(w http.ResponseWriter, r *http.Request) { s.steps(waiting, w, r) })
 	mux.HandleFunc("GET /v1/logs", func(w http.ResponseWriter, r *http.Request) { s.logs(following, w, r) })
 	mux.HandleFunc("POST /v1/reload", s.change(s.reload))
 	mux.HandleFunc("POST /v1/programs", s.change(s.add))
@@ -213,9 +225,12 @@ func body(r *http.Request, into any) error {
 	return nil
 }
 
-func (s *Server) steps(w http.ResponseWriter, r *http.Request) {
+func (s *Server) steps(waiting context.Context, w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(waiting, cancel)()
 	lines := newLines(w)
-	err := s.Backend.Follow(r.Context(), r.PathValue("id"), func(step Step) error { return lines.write(step) })
+	err := s.Backend.Follow(ctx, r.PathValue("id"), func(step Step) error { return lines.write(step) })
 	if errors.Is(err, ErrNoDeploy) {
 		refuse(w, err)
 	}

@@ -16,26 +16,40 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 
 // Deploy implements [control.Backend].
 func (f *Fleet) Deploy(_ context.Context, r control.DeployRequest, by string) (control.Requested, error) {
+	return f.deployAs(r, by, nil)
+}
+
+// deployAs is Deploy where some programs' deploys have begun, with these ids.
+func (f *Fleet) deployAs(r control.DeployRequest, by string, begun map[string]string) (control.Requested, error) {
 	f.changing.Lock()
 	defer f.changing.Unlock()
-	targets, err := f.targets(r.Programs)
+	targets, err := f.check(r)
 	if err != nil {
 		return control.Requested{}, err
 	}
 	if err := f.stopping(); err != nil {
-		return f.reject(targets, err, by)
+		return f.reject(targets, err, by, begun)
 	}
-	switch {
-	case r.Rollback && r.Build != "":
-		return control.Requested{}, control.Refuse(control.ErrMistake, "a rollback brings the build that was: it takes no other")
-	case (r.Rollback || r.Build != "") && len(targets) != 1:
-		return control.Requested{}, control.Refuse(control.ErrMistake, "say which program: there are %d", len(targets))
-	case r.Build != "" && !filepath.IsAbs(r.Build):
-		return control.Requested{}, control.Refuse(control.ErrMistake, "build %q must be an absolute path", r.Build)
-	case r.Rollback:
+	if r.Rollback {
 		return f.rollback(targets[0], by)
 	}
-	return f.reload(targets, r, by)
+	return f.reload(targets, r, by, begun)
+}
+
+// check returns what r is about, or what is wrong with it.
+func (f *Fleet) check(r control.DeployRequest) ([]*program, error) {
+	targets, err := f.targets(r.Programs)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Rollback && r.Build != "":
+		return nil, control.Refuse(control.ErrMistake, "a rollback brings the build that was: it takes no other")
+	case (r.Rollback || r.Build != "") && len(targets) != 1:
+		return nil, control.Refuse(control.ErrMistake, "say which program: there are %d", len(targets))
+	case r.Build != "" && !filepath.IsAbs(r.Build):
+		return nil, control.Refuse(control.ErrMistake, "build %q must be an absolute path", r.Build)
+	}
+	return targets, nil
 }
 
 // targets are the programs of those names; without any, all that no operator
@@ -94,26 +108,26 @@ type planned struct {
 
 // reload deploys what the configuration says by now: everything, or nothing if
 // there is a mistake in it.
-func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (control.Requested, error) {
+func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string, begun map[string]string) (control.Requested, error) {
 	whole := len(r.Programs) == 0
 	wanted, err := f.wanted()
 	if err != nil {
-		return f.reject(targets, err, by)
+		return f.reject(targets, err, by, begun)
 	}
 	if err := f.Sockets.Add(wanted.listens()); err != nil {
-		return f.reject(targets, err, by)
+		return f.reject(targets, err, by, begun)
 	}
 	all, err := f.plans(targets, wanted, r.Build, whole)
 	if err != nil {
 		f.Sockets.Keep(f.current())
-		return f.reject(targets, err, by)
+		return f.reject(targets, err, by, begun)
 	}
 	f.mu.Lock()
 	f.file = wanted.file
 	f.mu.Unlock()
 	var asked []control.Ticket
 	for _, p := range all {
-		asked = append(asked, f.deploy(p, by))
+		asked = append(asked, f.deploy(p, by, begun[p.Name]))
 	}
 	if whole {
 		f.dropUnwanted(wanted)
@@ -127,14 +141,17 @@ func (f *Fleet) reload(targets []*program, r control.DeployRequest, by string) (
 
 // reject enters a deploy for each of targets that a mistake rejects. Without any
 // it is the request that is refused.
-func (f *Fleet) reject(targets []*program, why error, by string) (control.Requested, error) {
+func (f *Fleet) reject(targets []*program, why error, by string, begun map[string]string) (control.Requested, error) {
 	if len(targets) == 0 {
 		return control.Requested{}, control.Refuse(control.ErrMistake, "%w", why)
 	}
 	var all []control.Ticket
 	for _, p := range targets {
-		id := f.Book.Reject(p.name, why.Error())
-		f.Book.Asked(id, by)
+		id := begun[p.name]
+		if id == "" {
+			id = f.Book.Begin(p.name, by)
+		}
+		f.Book.RejectBegun(id, why.Error())
 		all = append(all, control.Ticket{ID: id, Program: p.name})
 	}
 	f.Log.Error("deploy rejected", "err", why)
@@ -169,8 +186,9 @@ func (f *Fleet) plans(targets []*program, wanted wishes, build string, whole boo
 	return all, nil
 }
 
-// deploy begins the deploy of one program; its verdict tells what came of it.
-func (f *Fleet) deploy(p planned, by string) control.Ticket {
+// deploy begins the deploy of one program, or goes on with it if it has an id; its
+// verdict tells what came of it.
+func (f *Fleet) deploy(p planned, by, id string) control.Ticket {
 	if p.program == nil {
 		p.plan.Later = true // the deploy starts it
 		p.program = f.add(p)
@@ -178,8 +196,10 @@ func (f *Fleet) deploy(p planned, by string) control.Ticket {
 	p.program.note(p.wish, false)
 	f.recordStopped(p.Name, false) // a failure is logged; the deploy goes on
 	p.ring.Resize(p.LogMemory)
-	id, _ := p.program.instance.ReloadWith(p.plan)
-	f.Book.Asked(id, by)
+	if id == "" {
+		id = f.Book.Begin(p.Name, by)
+	}
+	p.program.instance.ReloadAs(id, p.plan)
 	return control.Ticket{ID: id, Program: p.Name}
 }
 
@@ -280,16 +300,5 @@ func (f *Fleet) closeUnwanted(asked []control.Ticket, by wishes) {
 	}
 	for _, l := range f.Sockets.Keep(f.current()) {
 		f.Log.Info("listener closed", "name", l.Name, "address", l.Address.String())
-	}
-}
-
-// Hangup is the deploy of everything that SIGHUP asks for.
-func (f *Fleet) Hangup() {
-	r, err := f.Deploy(f.ctx, control.DeployRequest{}, "SIGHUP")
-	if err != nil {
-		f.Log.Error("reload refused", "err", err)
-	}
-	for _, t := range r.Deploys {
-		f.Log.Info("reload requested", "program", t.Program, "deploy", t.ID, "by", "SIGHUP")
 	}
 }

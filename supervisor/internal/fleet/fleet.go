@@ -162,13 +162,13 @@ func (f *Fleet) begin() {
 func (f *Fleet) takeOver() {
 	stopped := f.Record.Record().Stopped
 	for _, name := range supervise.Keys(f.Store) {
-		text, err := supervise.ChosenBefore(f.Store, name)
+		texts, err := supervise.PlansBefore(f.Store, name)
 		if err != nil {
 			f.Log.Error("program of the supervisor before is lost", "program", name, "err", err)
 			continue
 		}
 		each := planned{ring: logs.NewRing(0)}
-		if each.plan, each.wish, err = f.remake(text, each.ring); err != nil {
+		if each.plan, each.wish, err = f.remake(texts[0], each.ring); err != nil {
 			f.Log.Error("program of the supervisor before is lost", "program", name, "err", err)
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,8 @@ type Dir struct {
 	lock   *os.File
 	root   *os.File // the folder itself, for names of any length
 	locked bool
+
+	writing sync.Mutex // held by WriteDeploys
 }
 
 // Open opens the folder without touching anything in it.
@@ -150,6 +153,8 @@ func (d *Dir) ReadDeploys() ([]byte, error) {
 // WriteDeploys keeps, whole or not at all, how deploys ended for a supervisor
 // that comes after this one.
 func (d *Dir) WriteDeploys(b []byte) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
 	name := filepath.Join(d.path, bookName)
 	err := os.WriteFile(name+".new", b, 0o600)
 	if err == nil {
@@ -164,7 +169,7 @@ func (d *Dir) WriteDeploys(b []byte) error {
 
 // WritePID writes this process's id to supervisor.pid, whole or not at all.
 func (d *Dir) WritePID() error {
-	name := filepath.Join(d.path, pidName)
+	name := d.PIDPath()
 	temp := name + ".new"
 	if err := os.WriteFile(temp, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
 		return fmt.Errorf("write PID file: %w", err)
@@ -173,6 +178,22 @@ func (d *Dir) WritePID() error {
 		return fmt.Errorf("write PID file: %w", err)
 	}
 	return nil
+}
+
+// PIDPath is the file that WritePID writes.
+func (d *Dir) PIDPath() string { return filepath.Join(d.path, pidName) }
+
+// ReadPID is the process that the file names, 0 if it names none.
+func (d *Dir) ReadPID() int {
+	text, err := os.ReadFile(d.PIDPath())
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 // Listen opens the control socket with mode 0600, or 0660 for the members of

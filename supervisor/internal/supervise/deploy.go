@@ -63,6 +63,38 @@ func (b *Book) Reject(program, reason string) (id string) {
 	return d.record.ID
 }
 
+// Begin enters a deploy that [Instance.ReloadAs] goes on with, and returns its id.
+func (b *Book) Begin(program, by string) (id string) {
+	id = b.open(program).record.ID
+	b.Asked(id, by)
+	return id
+}
+
+// Step adds to the timeline of a deploy that has begun.
+func (b *Book) Step(id, name, detail string) { b.step(b.pending(id), name, detail) }
+
+// RejectBegun rejects a deploy that has begun and will not go on.
+func (b *Book) RejectBegun(id, reason string) {
+	b.conclude(b.pending(id), control.Rejected, because(reason))
+}
+
+// Expect says that a deploy of a supervisor before this one will go on.
+func (b *Book) Expect(id string) { b.goOn(id) }
+
+// pending is the deploy of that id, nil if there is none without a verdict.
+func (b *Book) pending(id string) *deploy {
+	d, err := b.find(id)
+	if err != nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d.record.Verdict != control.Pending {
+		return nil
+	}
+	return d
+}
+
 // Asked notes who asked for a deploy.
 func (b *Book) Asked(id, by string) {
 	d, err := b.find(id)

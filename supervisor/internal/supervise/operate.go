@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
@@ -18,6 +19,15 @@ func (in *Instance) Reload() (id string, err error) {
 func (in *Instance) ReloadWith(p Plan) (id string, err error) {
 	plan := p.withDefaults()
 	return in.request(func(d *deploy) { in.reload(d, plan, nil) })
+}
+
+// ReloadAs is ReloadWith as a deploy that the book has begun.
+func (in *Instance) ReloadAs(id string, p Plan) error {
+	plan, d := p.withDefaults(), in.Book.pending(id)
+	if d == nil {
+		return fmt.Errorf("%w: %s", control.ErrNoDeploy, id)
+	}
+	return in.goOn(d, func(d *deploy) { in.reload(d, plan, nil) })
 }
 
 // Rollback asks for the build that was good before the one that serves, which
@@ -63,11 +73,16 @@ func (in *Instance) Renew(why string) (id string, err error) {
 // request enters a deploy in the book and has the loop begin it.
 func (in *Instance) request(begin func(*deploy)) (id string, err error) {
 	d := in.Book.open(in.cfg.Program)
+	return d.record.ID, in.goOn(d, begin)
+}
+
+// goOn has the loop begin d, or rejects it.
+func (in *Instance) goOn(d *deploy, begin func(*deploy)) error {
 	if !in.post(func() { in.unlessSwapping(func() { begin(d) }) }) {
 		in.Book.conclude(d, control.Rejected, because(ErrStopping.Error()))
-		return d.record.ID, ErrStopping
+		return ErrStopping
 	}
-	return d.record.ID, nil
+	return nil
 }
 
 func (in *Instance) reload(d *deploy, plan *Plan, build Build) {

@@ -1,12 +1,13 @@
 package supervise
 
 import (
+	"context"
 	"errors"
 	"slices"
 )
 
-// ErrBusy says that a worker is getting ready or taking over.
-var ErrBusy = errors.New("a worker is getting ready")
+// ErrBusy says that a worker is being started or taking over.
+var ErrBusy = errors.New("a worker is being started")
 
 // Pause has the instance stand still, for another process to go on with it: its
 // workers are not heard, nothing is decided, and what there is to know is
@@ -59,7 +60,7 @@ func (in *Instance) whenCalm(until <-chan struct{}) (workers []Process, err erro
 	}
 	calm := make(chan answer, 1)
 	if err := in.ask(func() {
-		if in.candidate != nil {
+		if in.handover != nil || in.candidate != nil && in.candidate.process == nil {
 			calm <- answer{err: ErrBusy}
 			return
 		}
@@ -77,6 +78,19 @@ func (in *Instance) whenCalm(until <-chan struct{}) (workers []Process, err erro
 	}
 	a := <-calm
 	return a.workers, a.err
+}
+
+// Calm returns once no deploy is getting ready, or with the error of ctx. It is
+// for good manners: the next moment may be another.
+func (in *Instance) Calm(ctx context.Context) error {
+	_, err := in.Await(ctx, func(s State) bool {
+		switch s {
+		case Swapping, Replacing, Queued:
+			return false
+		}
+		return true
+	})
+	return err
 }
 
 // workers are those of all generations, in their order.

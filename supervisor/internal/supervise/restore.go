@@ -17,9 +17,9 @@ import (
 // interrupted is why a candidate of a supervisor before comes to nothing.
 const interrupted = "the supervisor was interrupted in the middle of it"
 
-// ChosenBefore returns the text of the plan that a supervisor before chose last
-// for the first instance of a program.
-func ChosenBefore(s *fdstore.Store, program string) (json.RawMessage, error) {
+// PlansBefore returns the texts of the plans that a supervisor before had for the
+// first instance of a program, that of the plan chosen last first.
+func PlansBefore(s *fdstore.Store, program string) ([]json.RawMessage, error) {
 	fd, ok := s.Peek(Key(program, 0) + documentName)
 	if !ok {
 		return nil, fmt.Errorf("state of %s: %w", program, fdstore.ErrNoDocument)
@@ -32,7 +32,7 @@ func ChosenBefore(s *fdstore.Store, program string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state of %s: %w", program, err)
 	}
-	return before.Plans[before.Plan], nil
+	return append([]json.RawMessage{before.Plans[before.Plan]}, before.Plans...), nil
 }
 
 // parseSnapshot reads and checks what another process has written.

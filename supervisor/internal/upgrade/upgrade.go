@@ -87,8 +87,15 @@ func duplicate(f *os.File) (fd int, err error) {
 func (u *Upgrader) Path() string { return os.Args[0] }
 
 // IsSuccessor reports whether this process was started to take over from another
-// supervisor, and has not done so yet.
-func (u *Upgrader) IsSuccessor() bool { return u.old != nil }
+// supervisor. It may be asked before Join.
+func IsSuccessor() bool { return os.Getenv(sentinel) != "" }
+
+// sentinel is tableflip's, which has no other way to ask without joining.
+const sentinel = "TABLEFLIP_HAS_PARENT_7DIU3"
+
+// TakesOver reports whether this process has still to take over from another
+// supervisor.
+func (u *Upgrader) TakesOver() bool { return u.old != nil }
 
 // Receive asks the supervisor before to stand still and returns what it has: from
 // here on it waits for [Upgrader.TakeOver], or for the end of this process. The
@@ -116,8 +123,13 @@ func (u *Upgrader) Receive() (map[string]int, error) {
 	}
 }
 
-// Refuse tells the supervisor before why this process does not take over.
-func (u *Upgrader) Refuse(why error) { u.old.Send([]byte(why.Error())) }
+// Refuse tells the supervisor before why this process does not take over, if it
+// has not done so.
+func (u *Upgrader) Refuse(why error) {
+	if u.old != nil {
+		u.old.Send([]byte(why.Error()))
+	}
+}
 
 // ErrOrphaned says that the supervisor before has died in the middle.
 var ErrOrphaned = errors.New("the supervisor before died in the middle of the upgrade")

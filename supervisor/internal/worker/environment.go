@@ -9,7 +9,7 @@ import (
 
 // private are the beginnings of variables that speak to the supervisor itself:
 // a worker that saw them would talk to systemd or take sockets in its place.
-var private = []string{"LISTEN_", "NOTIFY_SOCKET=", "WATCHDOG_", "TABLEFLIP_", "CREDENTIALS_DIRECTORY=", "SIMPLETALK_CONTROL=", "SIMPLETALK_STATE=", "SIMPLETALK_DETACHED="}
+var private = []string{"LISTEN_", "NOTIFY_SOCKET=", "WATCHDOG_", "TABLEFLIP_", "CREDENTIALS_DIRECTORY=", "SIMPLETALK_CONTROL=", "SIMPLETALK_STATE=", "SIMPLETALK_DETACHED=", "SIMPLETALK_STAND_IN="}
 
 // Inherit returns what of the supervisor's environment a worker may see.
 func Inherit(environ []string) []string {

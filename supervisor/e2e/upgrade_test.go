@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// upgradable is a site whose supervisor can be replaced like its chat.
+type upgradable struct{ *site }
+
+// openUpgradable starts a site on a build of the chat and one of the supervisor.
+func openUpgradable(t *testing.T, supervisor, build string, flags ...string) upgradable {
+	t.Helper()
+	s := upgradable{&site{t: t, dir: t.TempDir(), ended: make(chan struct{}), output: new(output)}}
+	s.replace(supervisor)
+	s.install(build)
+	args := append([]string{"run", "--state", s.state(), "--listen", "http=127.0.0.1:0", "--bake", "0s"}, flags...)
+	args = append(args, "--", filepath.Join(s.dir, "current"), "serve", "--data", filepath.Join(s.dir, "data"))
+	s.launch(exec.Command(filepath.Join(s.dir, "supervisor"), args...))
+	s.serves()
+	st, _ := s.status()
+	s.addr = st.Listen[0].Address
+	return s
+}
+
+func (s upgradable) serves() {
+	s.t.Helper()
+	s.eventually("a worker serves", func() bool {
+		st, err := s.status()
+		return err == nil && len(st.Programs) == 1 && st.Programs[0].Instances[0].State == "running"
+	})
+}
+
+// replace puts an executable in place of the supervisor's, as an installer does.
+func (s upgradable) replace(executable string) {
+	s.t.Helper()
+	content, err := os.ReadFile(executable)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	path := filepath.Join(s.dir, "supervisor")
+	if err := os.WriteFile(path+".new", content, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// supervisors are two builds of the supervisor.
+func supervisors(t *testing.T) [2]string {
+	return [2]string{binaries.build(t, "supervisor", "s1", raceBuild), binaries.build(t, "supervisor", "s2", raceBuild)}
+}
+
+// A reload that finds another supervisor in place is done by that one. Nobody
+// notices, and whoever waits gets the verdict.
+func TestNobodyNoticesAnUpgradedSupervisor(t *testing.T) {
+	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
+	sup := supervisors(t)
+	s := openUpgradable(t, sup[0], builds[0])
+	_, wait := s.load(builds[0], append(run300, "--plain", "--for", "20s")...)
+	s.eventually("everybody is connected", func() bool {
+		st, err := s.status()
+		return err == nil && st.Programs[0].Instances[0].Conns >= 300
+	})
+	before := 0
+	for i := range 5 {
+		time.Sleep(300 * time.Millisecond)
+		old, err := s.status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.replace(sup[(i+1)%2])
+		s.install(builds[(i+1)%2])
+		out, code, _ := s.command("reload", "--wait")
+		if code != 0 || !strings.Contains(out, "upgrading") || !strings.Contains(out, "accepted") || strings.Count(out, "requested") != 1 {
+			t.Errorf("upgrade %d: exit %d\n%s", i, code, out)
+		}
+		now, err := s.status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.PID == old.PID || now.Programs[0].Instances[0].Gen != old.Programs[0].Instances[0].Gen+1 {
+			t.Errorf("upgrade %d: supervisor %d, generation %d after %d, %d", i, now.PID, now.Programs[0].Instances[0].Gen, old.PID, old.Programs[0].Instances[0].Gen)
+		}
+		if n := descriptors(t, now.PID); i == 1 {
+			before = n
+		} else if i == 4 && n > before+3 {
+			t.Errorf("%d descriptors after the last upgrade, %d after the second", n, before)
+		}
+	}
+	report, code := wait()
+	checkMessages(t, report, 60)
+	if code != 0 || report.Disconnects+report.Broken != 0 {
+		t.Errorf("exit %d, %d disconnected, %d broken: want 0 and nobody", code, report.Disconnects, report.Broken)
+	}
+}
+
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir(procDir(pid) + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// A bad deploy by a good new supervisor is rejected as ever, and the exit code
+// says so.
+func TestAnUpgradeWithABadBuild(t *testing.T) {
+	sup := supervisors(t)
+	s := openUpgradable(t, sup[0], binaries.app(t, "aaaa"))
+	old, _ := s.status()
+	worker := s.mustHealth()
+	s.replace(sup[1])
+	s.install("/bin/false")
+	out, code, _ := s.command("reload", "--wait")
+	if code != 3 || !strings.Contains(out, "rejected") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if now, err := s.status(); err != nil || now.PID == old.PID {
+		t.Errorf("the supervisor is %d still: %v", now.PID, err)
+	}
+	if now := s.mustHealth(); now != worker {
+		t.Errorf("another worker serves: %+v, %+v", now, worker)
+	}
+}
+
+// A supervisor that does not come up changes nothing, and the verdict says why.
+func TestABrokenSupervisorChangesNothing(t *testing.T) {
+	sup := supervisors(t)
+	s := openUpgradable(t, sup[0], binaries.app(t, "aaaa"))
+	dir := t.TempDir()
+	half := filepath.Join(dir, "half")
+	whole, err := os.ReadFile(sup[1])
+	if err == nil {
+		err = os.WriteFile(half, whole[:len(whole)/2], 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := s.status()
+	worker := s.mustHealth()
+	s.install(binaries.app(t, "bbbb"))
+	for _, broken := range []struct{ executable, says string }{
+		{half, "half-written"},
+		{"/bin/false", "exit status 1"},
+		{binaries.app(t, "aaaa"), "exit status"},
+	} {
+		s.replace(broken.executable)
+		out, code, _ := commandOf(t, sup[0], s.state(), "reload", "--wait")
+		if code != 3 || !strings.Contains(out, broken.says) || !strings.Contains(out, "nothing was changed") {
+			t.Errorf("%s: exit %d, want 3 and %q\n%s", broken.executable, code, broken.says, out)
+		}
+		now, err := s.status()
+		if err != nil || now.PID != old.PID || s.mustHealth() != worker {
+			t.Errorf("%s: %v, supervisor %d, before %d", broken.executable, err, now.PID, old.PID)
+		}
+	}
+	s.replace(sup[1])
+	if out, code, _ := s.command("reload", "--wait"); code != 0 {
+		t.Errorf("the remedy: exit %d\n%s", code, out)
+	}
+}
+
+// commandOf is a command line of an executable that need not be the one in place.
+func commandOf(t *testing.T, executable, state string, args ...string) (out string, code int, err error) {
+	t.Helper()
+	c := exec.Command(executable, append([]string{"--state", state}, args...)...)
+	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	text, err := c.CombinedOutput()
+	return string(text), c.ProcessState.ExitCode(), err
+}
+
+// Whoever has started the supervisor waits for one process: it stays, and stops
+// everything when it is told to.
+func TestTheProcessThatWasStartedStays(t *testing.T) {
+	sup := supervisors(t)
+	s := openUpgradable(t, sup[0], binaries.app(t, "aaaa"))
+	for i := range 2 {
+		s.replace(sup[(i+1)%2])
+		s.signal(syscall.SIGHUP) // to the process that was started
+		s.eventually("another supervisor has deployed", func() bool {
+			st, err := s.status()
+			return err == nil && len(st.Deploys) == i+1 && st.Deploys[i].Verdict == "accepted" && st.PID != s.process.Process.Pid
+		})
+	}
+} // the site's end stops that process, and checks that nothing is left

@@ -1,0 +1,138 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
+	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
+)
+
+// Postponed is a deploy that another supervisor is to do.
+type Postponed struct {
+	Request control.DeployRequest
+	By      string
+	Begun   map[string]string // ids by program
+}
+
+// Postpone begins the deploys that r asks for, and leaves them to whoever does
+// them.
+func (f *Fleet) Postpone(r control.DeployRequest, by string) (Postponed, control.Requested, error) {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	targets, err := f.check(r)
+	if err != nil {
+		return Postponed{}, control.Requested{}, err
+	}
+	if err := f.stopping(); err != nil {
+		asked, err := f.reject(targets, err, by, nil)
+		return Postponed{}, asked, err
+	}
+	p := Postponed{r, by, map[string]string{}}
+	var all []control.Ticket
+	for _, t := range targets {
+		id := f.Book.Begin(t.name, by)
+		p.Begun[t.name] = id
+		all = append(all, control.Ticket{ID: id, Program: t.name})
+	}
+	return p, tickets(all), nil
+}
+
+// Perform does what was postponed.
+func (f *Fleet) Perform(p Postponed) {
+	asked, err := f.deployAs(p.Request, p.By, p.Begun)
+	why := "the program is stopped, or not there any more"
+	if err != nil {
+		why = err.Error()
+	}
+	for program, id := range p.Begun {
+		if !slices.Contains(asked.Deploys, control.Ticket{ID: id, Program: program}) {
+			f.Book.RejectBegun(id, why)
+		}
+	}
+}
+
+const (
+	// calmPatience is how long deploys under way may take before a pause that
+	// breaks them off.
+	calmPatience = time.Minute
+
+	// pausePatience is how long a worker may take to be started or to take over.
+	pausePatience = 5 * time.Second
+)
+
+// Calm returns once no deploy is getting ready, or some have for too long.
+func (f *Fleet) Calm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, calmPatience)
+	defer cancel()
+	for _, p := range f.all() {
+		p.instance.Calm(ctx)
+	}
+}
+
+// Pause has every program stand still, for another process to go on with them:
+// see [supervise.Instance.Pause]. One of resume and leave must be called.
+func (f *Fleet) Pause(ctx context.Context) (resume, leave func(), err error) {
+	f.changing.Lock()
+	var resumes, leaves []func()
+	resume = func() {
+		for _, again := range resumes {
+			again()
+		}
+		f.changing.Unlock()
+	}
+	if err := f.stopping(); err != nil {
+		resume()
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pausePatience)
+	defer cancel()
+	for _, p := range f.all() {
+		again, left, err := pause(ctx, p.instance)
+		if err != nil {
+			resume()
+			return nil, nil, err
+		}
+		resumes, leaves = append(resumes, again), append(leaves, left)
+	}
+	return resume, func() {
+		for _, left := range leaves {
+			left()
+		}
+	}, nil
+}
+
+// pause waits until an instance is not busy.
+func pause(ctx context.Context, in *supervise.Instance) (resume, leave func(), err error) {
+	for {
+		resume, leave, err = in.Pause()
+		if !errors.Is(err, supervise.ErrBusy) {
+			return resume, leave, err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, nil, err
+		}
+	}
+}
+
+// Check reports why the programs of a supervisor before could not be gone on
+// with. It changes nothing.
+func (f *Fleet) Check() error {
+	for _, name := range supervise.Keys(f.Store) {
+		texts, err := supervise.PlansBefore(f.Store, name)
+		if err != nil {
+			return err
+		}
+		for _, text := range texts {
+			if _, _, err := f.remake(text, logs.NewRing(0)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
