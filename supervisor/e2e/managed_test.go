@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 // killed under, and cannot be had everywhere.
 type managed struct {
 	*site
+	path   string // of the supervisor
 	args   []string
 	notify *net.UnixConn
 	log    *os.File
@@ -51,6 +53,8 @@ func openManaged(t *testing.T, flags []string, command ...string) *managed {
 	}
 	s.args = append([]string{"run", "--state", s.state(), "--listen", "http=127.0.0.1:0", "--bake", "0s"}, flags...)
 	s.args = append(append(s.args, "--"), command...)
+	s.path = filepath.Join(s.dir, "supervisor")
+	s.replace(binaries.supervisor(t))
 	var err error
 	if s.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(s.dir, "notify"), Net: "unixgram"}); err != nil {
 		t.Fatal(err)
@@ -113,11 +117,40 @@ func (s *managed) keepRunning() {
 				break
 			}
 		}
+		for next := s.next(pid); next != 0; next = s.next(next) { // it was upgraded
+			for lives(next) {
+				time.Sleep(5 * time.Millisecond)
+			}
+			ws = 0 // nobody's child: how it ended is not known
+		}
 		if !s.again(ws) {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// next is the process that the PID file names, if that is another one, as systemd
+// follows it.
+func (s *managed) next(pid int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, err := os.ReadFile(filepath.Join(s.state(), "supervisor.pid"))
+	if err != nil {
+		return 0
+	}
+	next, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || next == pid || !lives(next) {
+		return 0
+	}
+	s.main = next
+	return next
+}
+
+// replace puts an executable in place of the supervisor's.
+func (s *managed) replace(executable string) {
+	s.t.Helper()
+	upgradable{s.site}.replace(executable)
 }
 
 // again takes the end of the supervisor and reports whether it is to be started
@@ -161,7 +194,7 @@ func (s *managed) exec() (pid int, err error) {
 		env = append(env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 		script = `LISTEN_PID=$$ exec "$@"`
 	}
-	argv := append([]string{"sh", "-c", script, "sh", binaries.supervisor(s.t)}, s.args...)
+	argv := append([]string{"sh", "-c", script, "sh", s.path}, s.args...)
 	s.main, err = syscall.ForkExec("/bin/sh", argv, &syscall.ProcAttr{
 		Dir: s.dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
