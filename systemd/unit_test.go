@@ -68,7 +68,7 @@ func TestWhatTheServiceMustSay(t *testing.T) {
 		"Service.LogsDirectory":            "simpletalk",
 		"Service.ConfigurationDirectory":   "simpletalk",
 		"Service.OOMPolicy":                "continue", // one killed worker ends the unit
-		"Service.FileDescriptorStoreMax":   "64",       // 0: what is stored is dropped silently
+		"Service.FileDescriptorStoreMax":   "1024",     // 0: what is stored is dropped silently
 		"Service.LimitNOFILE":              "524288",   // 1024
 		"Service.WatchdogSec":              "30s",
 		"Service.UMask":                    "0077",

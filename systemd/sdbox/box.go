@@ -139,7 +139,8 @@ func replace(path string, content io.Reader, mode fs.FileMode) error {
 }
 
 // Command is a command in the box, as root. It ends with the boot at the
-// latest.
+// latest. It is named as a file: what is built into bash, such as kill, would act
+// on the processes of the machine around.
 func (b *Box) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return b.m.command(ctx, args...)
 }

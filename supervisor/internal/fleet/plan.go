@@ -172,13 +172,17 @@ func (f *Fleet) latePlan(w wish, ring *logs.Ring) (supervise.Plan, error) {
 	return supervise.Plan{Config: treatment(w, nil), Text: text, Launcher: launcher}, err
 }
 
-// remake makes a plan of its text.
+// remake makes a plan of its text. Its sockets are open already, or systemd has
+// lent them to this supervisor too.
 func (f *Fleet) remake(text json.RawMessage, ring *logs.Ring) (supervise.Plan, wish, error) {
 	var t planText
 	if err := json.Unmarshal(text, &t); err != nil {
 		return supervise.Plan{}, wish{}, fmt.Errorf("read a plan of the supervisor before: %w", err)
 	}
 	w := wish{t.Program, t.Sockets, t.From, t.AtRun}
+	if err := f.Sockets.Add(w.sockets); err != nil {
+		return supervise.Plan{}, w, err
+	}
 	if t.Path == "" {
 		p, err := f.latePlan(w, ring)
 		return p, w, err
