@@ -30,6 +30,7 @@ const (
 
 func main() {
 	worker.ExecIfAsked()
+	worker.KeepIfAsked()
 	standInIfAsked()
 	os.Exit(run())
 }

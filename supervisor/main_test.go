@@ -21,6 +21,7 @@ func (c checked) Run() int { return leaktest.Run(c.M) }
 // and what stands between fork and worker.
 func TestMain(m *testing.M) {
 	worker.ExecIfAsked()
+	worker.KeepIfAsked()
 	testscript.Main(checked{m}, map[string]func(){
 		"supervisor": func() { os.Exit(run()) },
 		"app":        app,

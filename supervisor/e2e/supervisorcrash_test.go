@@ -154,3 +154,25 @@ func TestTheStoreDoesNotGrow(t *testing.T) {
 		t.Errorf("%d descriptors in the store, %d at first: %q", len(last), len(first), last)
 	}
 }
+
+// Where nobody starts the supervisor again, what it supervised ends: workers say
+// goodbye by themselves, a plain program is ended by its keeper.
+func TestNothingOutlivesASupervisorForGood(t *testing.T) {
+	for name, open := range map[string]func() *site{
+		"worker": func() *site { return open(t, binaries.app(t, "aaaa"), "--drain-timeout", "2s") },
+		"plain":  func() *site { return openCommand(t, binaries.tiny(t, "one"), "serve") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open()
+			s.t = t
+			workers := s.workers()
+			time.Sleep(700 * time.Millisecond) // a plain program is known as one by then
+			s.kill()
+			for end := time.Now().Add(patience); lives(workers[0]); time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("process %d outlives its supervisor", workers[0])
+				}
+			}
+		})
+	}
+}

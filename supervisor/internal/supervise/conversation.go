@@ -3,10 +3,12 @@ package supervise
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/simpletalk/simpletalk/proto"
+	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
 // heard takes a message of g's worker, and owns its descriptors.
@@ -40,6 +42,7 @@ func (in *Instance) greeted(g *generation, hello proto.Hello) {
 	}
 	in.unsaved = true
 	g.joined = true
+	in.tasks.Go(g.process.Unguard) // it may have been slow to say so
 	if in.keep != nil && !g.plan.NoHandover {
 		g.formats, g.files = hello.Formats, hello.Files
 	}
@@ -59,6 +62,31 @@ func (in *Instance) ping() {
 			g.unanswered++
 		}
 	}
+}
+
+// guardAfter is how long a worker may take to say hello until it is taken for a
+// plain program.
+const guardAfter = 500 * time.Millisecond
+
+// guard has a plain program end when no supervisor is left: it would not notice.
+func (in *Instance) guard(g *generation) {
+	if g.joined || g.process == nil || g.sealed != "" {
+		return
+	}
+	how := worker.Guard{Signal: g.plan.StopSignal, Within: g.plan.KillTimeout}
+	in.tasks.Go(func() {
+		if err := g.process.Guard(how); err != nil {
+			in.log.Warn("program would outlive its supervisor", "gen", g.number, "err", err)
+			return
+		}
+		name := in.name(fmt.Sprintf("%d/keeper", g.number))
+		in.put(map[string]int{name: g.process.Handles().Keeper})
+		in.post(func() {
+			if !slices.Contains(in.generations(), g) || g.joined {
+				in.Store.Remove(name)
+			}
+		})
+	})
 }
 
 const (

@@ -326,6 +326,7 @@ func (in *Instance) launched(g *generation, build Build, p Process, err error) {
 		p.Signal(syscall.SIGKILL)
 	default:
 		in.log.Info("worker started", "gen", g.number, "pid", p.PID(), "build", g.about.Path)
+		time.AfterFunc(guardAfter, func() { in.post(func() { in.guard(g) }) })
 	}
 }
 
@@ -379,6 +380,7 @@ func (in *Instance) promote() {
 	g.served = time.Now()
 	g.unanswered = 0
 	in.watch(g)
+	in.guard(g)
 	if !g.moves() {
 		g.send(proto.Go{})
 		in.shutOrphans() // it cannot take them

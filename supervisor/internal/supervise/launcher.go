@@ -49,7 +49,9 @@ type Process interface {
 	Signal(syscall.Signal) error            // to its whole process group
 	LastOutput() []string                   // its last lines
 
-	Handles() worker.Handles // to be closed once it has ended
+	Guard(worker.Guard) error // how it ends without any supervisor
+	Unguard()                 // it does so by itself
+	Handles() worker.Handles  // to be closed once it has ended
 	Pause() (resume func(), err error)
 	Leave() // another supervisor has gone on with it, while it was paused
 }

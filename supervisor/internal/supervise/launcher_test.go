@@ -172,8 +172,12 @@ type process struct {
 func (p *process) PID() int { return 1000 + p.gen }
 
 func (p *process) Handles() worker.Handles {
-	return worker.Handles{PID: p.PID(), Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1}
+	return worker.Handles{PID: p.PID(), Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1, Keeper: -1}
 }
+
+func (p *process) Guard(worker.Guard) error { return nil }
+
+func (p *process) Unguard() {}
 
 func (p *process) Pause() (func(), error) { return func() {}, nil }
 

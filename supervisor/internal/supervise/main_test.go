@@ -10,6 +10,7 @@ import (
 
 func TestMain(m *testing.M) {
 	worker.ExecIfAsked()
+	worker.KeepIfAsked()
 	if len(os.Args) == 3 && os.Args[0] == echoName {
 		echo(os.Args[1], os.Args[2])
 		return

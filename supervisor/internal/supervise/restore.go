@@ -272,7 +272,7 @@ func (r *restoration) adopt(g *generation, pid int) (Process, error) {
 	prefix := in.name(fmt.Sprintf("%d/", g.number))
 	h := worker.Handles{
 		PID: pid, Joined: g.joined, Pidfd: fds[prefix+"pidfd"], Control: fds[prefix+"control"],
-		Stdout: fds[prefix+"stdout"], Stderr: fds[prefix+"stderr"],
+		Stdout: fds[prefix+"stdout"], Stderr: fds[prefix+"stderr"], Keeper: fds[prefix+"keeper"],
 	}
 	return g.plan.Adopt(g.number, h, func(e worker.Event) {
 		if !in.post(func() { in.happened(g, e) }) {

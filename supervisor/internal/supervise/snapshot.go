@@ -175,7 +175,7 @@ func (in *Instance) handles(number int, h worker.Handles) map[string]int {
 	prefix := in.name(fmt.Sprintf("%d/", number))
 	return map[string]int{
 		prefix + "pidfd": h.Pidfd, prefix + "control": h.Control,
-		prefix + "stdout": h.Stdout, prefix + "stderr": h.Stderr,
+		prefix + "stdout": h.Stdout, prefix + "stderr": h.Stderr, prefix + "keeper": h.Keeper,
 	}
 }
 

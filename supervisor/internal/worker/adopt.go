@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,13 +22,14 @@ type Handles struct {
 	Control int  // our end of the control socket
 	Stdout  int  // read ends of its output
 	Stderr  int
+	Keeper  int // the leash of its keeper; -1 also of one that needs none
 }
 
 // handles are duplicates, so that whoever is given them does not depend on what
 // this process does with its own. What cannot be had, for want of descriptors,
 // costs no more than that. There is no process yet.
 func (k *kit) handles() Handles {
-	h := Handles{Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1}
+	h := Handles{Pidfd: -1, Control: -1, Stdout: -1, Stderr: -1, Keeper: -1}
 	if fd, err := k.control.Duplicate(); err == nil {
 		h.Control = fd
 	}
@@ -52,12 +55,16 @@ func (h *Handles) becomes(pid int) {
 
 // Handles are those of the worker. They stay open until they are closed, which
 // whoever started or adopted it does once it has ended.
-func (p *Process) Handles() Handles { return p.handles }
+func (p *Process) Handles() Handles {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handles
+}
 
-// fds are the descriptors in a fixed order.
+// fds are the descriptors that every worker has, in a fixed order.
 func (h Handles) fds() []int { return []int{h.Pidfd, h.Control, h.Stdout, h.Stderr} }
 
-// Close lets go of the descriptors.
+// Close lets go of the descriptors but for the leash, which the Process does.
 func (h Handles) Close() {
 	for _, fd := range h.fds() {
 		if fd >= 0 {
@@ -87,9 +94,15 @@ func Adopt(h Handles, stdout, stderr io.WriteCloser, notify func(Event)) (*Proce
 	k, death, err := h.open()
 	if err != nil {
 		h.Close()
+		if h.Keeper >= 0 {
+			unix.Close(h.Keeper) // it ends the worker
+		}
 		return nil, err
 	}
 	p := k.process(h, stdout, stderr, notify)
+	if h.Keeper >= 0 {
+		p.leash = &leash{fd: h.Keeper}
+	}
 	go p.attend(k, func() Exit { return p.watch(death) })
 	return p, nil
 }
@@ -150,10 +163,32 @@ func (p *Process) watch(death *os.File) Exit {
 	}
 	p.dead = true
 	close(p.ended)
+	if exit, ok := exitOfOther(p.handles.Pidfd); ok {
+		return exit
+	}
 	if p.killed {
 		return Exit{Code: -1, Signal: unix.SIGKILL}
 	}
 	return Exit{Code: -1, Unknown: true}
+}
+
+// reapedWithin is how long it is waited for the parent of a dead process to have
+// taken its exit status: the kernel tells it to others only then.
+const reapedWithin = 200 * time.Millisecond
+
+// exitOfOther is how a process ended that is not our child, where the kernel tells
+// (PIDFD_INFO_EXIT, Linux 6.15).
+func exitOfOther(pidfd int) (Exit, bool) {
+	for end := time.Now().Add(reapedWithin); ; time.Sleep(5 * time.Millisecond) {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		err := unix.IoctlPidfdInfo(pidfd, &info)
+		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return exitOf(syscall.WaitStatus(info.Exit_code)), true
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) || time.Now().After(end) {
+			return Exit{}, false
+		}
+	}
 }
 
 // isDead reports whether the process of a pidfd has ended (pidfd_open(2)).

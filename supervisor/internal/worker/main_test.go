@@ -14,6 +14,7 @@ const envBehaviour = "WORKER_TEST_BEHAVIOUR"
 // the worker.
 func TestMain(m *testing.M) {
 	ExecIfAsked()
+	KeepIfAsked()
 	if b, asked := os.LookupEnv(envBehaviour); asked {
 		behave(b)
 		os.Exit(0)

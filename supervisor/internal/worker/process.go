@@ -86,6 +86,7 @@ type Process struct {
 
 	mu     sync.Mutex
 	dead   bool   // reaped: the pid may be another process by now
+	leash  *leash // of its keeper; nil: it has none
 	killed bool   // it was sent SIGKILL
 	said   string // why it ends, by its bye
 }
@@ -273,6 +274,7 @@ func (p *Process) attend(k *kit, await func() Exit) {
 	output.Go(p.stderr.drain)
 
 	exit := await()
+	p.Unguard()
 	late := time.AfterFunc(outputGrace, func() { k.stdout.Close(); k.stderr.Close(); cancel() })
 	output.Wait()
 	talk.Wait() // ends with the control socket, of which somebody may hold a copy
