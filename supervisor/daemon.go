@@ -251,6 +251,7 @@ func (d *daemon) run(ctx context.Context, received chan os.Signal) error {
 	api.Go(func() { keepBook(apiCtx, d.Book, d.dir, d.log) })
 	api.Go(func() { watchStandIn(apiCtx, stop) })
 	api.Go(d.performPostponed)
+	api.Go(func() { <-d.Begun(); d.endLeftovers(apiCtx) })
 	signals.Go(func() { d.attend(received, ended, stop) })
 	d.greet()
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,7 @@ func (s *service) config() string {
 http = "127.0.0.1:3000"
 [program.chat]
 command = ["/opt/simpletalk/current/app", "serve"]
+listen = ["http"]
 env_file = ["/etc/simpletalk/env"]
 bake = "1s"
 `
@@ -245,4 +247,46 @@ func TestAKilledSupervisorIsStartedAgain(t *testing.T) {
 	if now := s.mustHealth(); now.PID == before.PID || now.Gen != 1 {
 		t.Errorf("a stop left something to go on with: %+v", now)
 	}
+}
+
+// A worker that hangs is found by the next supervisor as by the one before.
+func TestAHungWorkerWhoseSupervisorIsKilled(t *testing.T) {
+	s := startService(t)
+	st := s.settled()
+	worker := st.Programs[0].Instances[0].PID
+	s.Must("/bin/kill", "-STOP", strconv.Itoa(worker))
+	s.Must("systemctl", "kill", "-s", "KILL", "--kill-whom=main", "simpletalk")
+	s.eventually("another supervisor is up", func() bool {
+		now, err := s.status()
+		return err == nil && now.PID != st.PID
+	})
+	s.eventually("the hung worker has been replaced", func() bool {
+		now, err := s.status()
+		return err == nil && now.Programs[0].Instances[0].PID != worker && now.Programs[0].Instances[0].State == "running"
+	})
+	s.mustHealth()
+}
+
+// A supervisor that hangs is stopped all the same, with everything it started: its
+// worker ends by itself once nobody holds its control socket, a plain program by
+// its keeper.
+func TestAHungSupervisorIsStopped(t *testing.T) {
+	s := startService(t)
+	s.Write("/etc/simpletalk/supervisor.toml", s.config()+`
+[program.plain]
+command = ["/opt/plain", "serve"]
+`, 0o644)
+	s.Install("/opt/plain", binaries.tiny(t, "one"))
+	s.Must("mkdir", "-p", "/etc/systemd/system/simpletalk.service.d")
+	s.Write("/etc/systemd/system/simpletalk.service.d/short.conf", "[Service]\nTimeoutStopSec=2s\n", 0o644)
+	s.Must("systemctl", "daemon-reload")
+	s.Must("systemctl", "reload", "simpletalk")
+	st := s.settled()
+	if len(st.Programs) != 2 {
+		t.Fatalf("%+v", st.Programs)
+	}
+	time.Sleep(time.Second) // its keeper is there
+	s.Must("/bin/kill", "-STOP", strconv.Itoa(st.PID))
+	s.Run("systemctl", "stop", "simpletalk.socket", "simpletalk.service")
+	s.eventually("nothing is left", func() bool { return s.left() == "" })
 }

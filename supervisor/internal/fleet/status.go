@@ -39,6 +39,21 @@ func (f *Fleet) Responds(ctx context.Context) error {
 	return nil
 }
 
+// Workers are the processes of every generation at this moment.
+func (f *Fleet) Workers(ctx context.Context) (pids []int) {
+	for _, p := range f.all() {
+		i, err := p.instance.Status(ctx)
+		if err != nil {
+			continue
+		}
+		pids = append(pids, i.PID)
+		for _, d := range i.Draining {
+			pids = append(pids, d.PID)
+		}
+	}
+	return pids
+}
+
 // Settled returns once every program serves, has failed to, or is stopped.
 func (f *Fleet) Settled(ctx context.Context) {
 	select {

@@ -88,10 +88,11 @@ func (u *Upgrader) Path() string { return os.Args[0] }
 
 // IsSuccessor reports whether this process was started to take over from another
 // supervisor. It may be asked before Join.
-func IsSuccessor() bool { return os.Getenv(sentinel) != "" }
+func IsSuccessor() bool { return os.Getenv(EnvSuccessor) != "" }
 
-// sentinel is tableflip's, which has no other way to ask without joining.
-const sentinel = "TABLEFLIP_HAS_PARENT_7DIU3"
+// EnvSuccessor is set by tableflip in what it starts, which has no other way to
+// ask without joining.
+const EnvSuccessor = "TABLEFLIP_HAS_PARENT_7DIU3"
 
 // TakesOver reports whether this process has still to take over from another
 // supervisor.
