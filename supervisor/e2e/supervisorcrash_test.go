@@ -176,3 +176,36 @@ func TestNothingOutlivesASupervisorForGood(t *testing.T) {
 		})
 	}
 }
+
+// When both die in the same moment everybody reconnects and resumes: nothing is
+// lost, doubled or reordered.
+func TestASupervisorIsKilledTogetherWithItsWorker(t *testing.T) {
+	build := binaries.app(t, "aaaa")
+	s := openChat(t, build)
+	_, wait := s.load(build, append(run300, "--plain", "--for", "20s")...)
+	s.eventually("everybody is connected", func() bool {
+		st, err := s.status()
+		return err == nil && st.Programs[0].Instances[0].Conns >= 300
+	})
+	for range 2 {
+		time.Sleep(time.Second)
+		st, err := s.status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range []int{st.PID, st.Programs[0].Instances[0].PID} {
+			if err := kill(pid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.comesUp(st.PID)
+		s.eventually("everybody is back", func() bool {
+			now, err := s.status()
+			return err == nil && now.Programs[0].Instances[0].State == "running" && now.Programs[0].Instances[0].Conns >= 300
+		})
+	}
+	r, _ := wait()
+	if r.Lost+r.Duplicated+r.Reordered != 0 || r.Acked != r.Sent || r.Received != 60*r.Acked {
+		t.Errorf("%d lost, %d duplicated, %d reordered; %d of %d acknowledged, %d copies", r.Lost, r.Duplicated, r.Reordered, r.Acked, r.Sent, r.Received)
+	}
+}

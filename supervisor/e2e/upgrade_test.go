@@ -110,6 +110,24 @@ func descriptors(t *testing.T, pid int) int {
 	return len(entries)
 }
 
+// What programs have written is still there after an upgrade.
+func TestTheLogOutlivesAnUpgrade(t *testing.T) {
+	sup := supervisors(t)
+	s := openUpgradable(t, sup[0], binaries.app(t, "aaaa"))
+	before, _, err := s.command("logs", "--lines", "1000")
+	if err != nil || !strings.Contains(before, "gen=1") {
+		t.Fatalf("%v: %s", err, before)
+	}
+	s.replace(sup[1])
+	if out, code, _ := s.command("reload", "--wait"); code != 0 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	after, _, err := s.command("logs", "--lines", "1000")
+	if err != nil || !strings.HasPrefix(after, before) || !strings.Contains(after, "gen=2") {
+		t.Errorf("%v: after the upgrade the log has\n%s\nbefore it had\n%s", err, after, before)
+	}
+}
+
 // A bad deploy by a good new supervisor is rejected as ever, and the exit code
 // says so.
 func TestAnUpgradeWithABadBuild(t *testing.T) {

@@ -173,6 +173,7 @@ func (f *Fleet) takeOver() {
 			continue
 		}
 		each.ring.Resize(each.LogMemory)
+		f.carried(name, each.ring)
 		each.plan.Later = stopped[name]
 		f.add(each).note(each.wish, stopped[name])
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 	"github.com/simpletalk/simpletalk/supervisor/internal/supervise"
 )
@@ -98,11 +99,52 @@ func (f *Fleet) Pause(ctx context.Context) (resume, leave func(), err error) {
 		}
 		resumes, leaves = append(resumes, again), append(leaves, left)
 	}
+	for _, p := range f.all() {
+		resumes = append(resumes, f.carry(p))
+	}
 	return resume, func() {
 		for _, left := range leaves {
 			left()
 		}
 	}, nil
+}
+
+// carry has another process find what p has written. back takes it back.
+func (f *Fleet) carry(p *program) (back func()) {
+	doc, err := fdstore.NewDocument(p.name)
+	if err == nil {
+		err = doc.Write(p.ring.Save(fdstore.MaxDocument))
+	}
+	if err != nil {
+		f.Log.Warn("lines of the log are lost", "program", p.name, "err", err)
+		return func() {}
+	}
+	f.Store.Hold(storedLog+p.name, doc.FD())
+	return func() {
+		f.Store.Remove(storedLog + p.name)
+		doc.Close()
+	}
+}
+
+// storedLog begins the names of documents with the lines that programs have
+// written; only an upgrade passes them on.
+const storedLog = "log/"
+
+// carried takes what the supervisor before has passed on of a program's lines.
+func (f *Fleet) carried(program string, ring *logs.Ring) {
+	fd, ok := f.Store.Take(storedLog + program)
+	if !ok {
+		return
+	}
+	f.Store.Remove(storedLog + program)
+	doc, text, err := fdstore.OpenDocument(fd)
+	if err == nil {
+		doc.Close()
+		err = ring.Load(text)
+	}
+	if err != nil {
+		f.Log.Warn("lines of the log are lost", "program", program, "err", err)
+	}
 }
 
 // pause waits until an instance is not busy.

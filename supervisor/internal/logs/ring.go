@@ -65,7 +65,7 @@ func NewRing(bytes int) *Ring { return &Ring{limit: max(bytes, minRing)} }
 // oldest ones if need be. It never waits for a reader. What is no UTF-8 becomes
 // U+FFFD, and what is longer than a [Stream] makes lines is cut.
 func (r *Ring) Add(gen int, err bool, text []byte) {
-	p := place{gen: gen, err: err}
+	p := place{at: time.Now().UnixNano(), gen: gen, err: err}
 	p.text = strings.ToValidUTF8(string(text[:min(len(text), maxLine)]), "\uFFFD")
 	if changed := r.add(p); changed != nil {
 		close(changed)
@@ -76,7 +76,6 @@ func (r *Ring) Add(gen int, err bool, text []byte) {
 func (r *Ring) add(p place) (changed chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.at = time.Now().UnixNano()
 	r.size += p.weight()
 	r.evict()
 	if r.count == len(r.places) {
