@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -209,3 +210,60 @@ func TestTheProcessThatWasStartedStays(t *testing.T) {
 		})
 	}
 } // the site's end stops that process, and checks that nothing is left
+
+// As the first process of a container the supervisor can replace itself too: the
+// container lives on with the stand-in.
+func TestAnUpgradeInAContainer(t *testing.T) {
+	if os.Getuid() != 0 {
+		skip(t, "a PID namespace takes root")
+	}
+	sup := supervisors(t)
+	s := upgradable{&site{t: t, dir: t.TempDir(), ended: make(chan struct{}), output: new(output)}}
+	s.replace(sup[0])
+	s.install(binaries.app(t, "aaaa"))
+	s.launch(exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+		filepath.Join(s.dir, "supervisor"), "run", "--state", s.state(), "--listen", "http=127.0.0.1:0", "--bake", "0s",
+		"--", filepath.Join(s.dir, "current"), "serve", "--data", filepath.Join(s.dir, "data")))
+	s.serves()
+	st, _ := s.status()
+	s.addr = st.Listen[0].Address
+	if st.PID != 1 {
+		t.Fatalf("the supervisor is process %d of its container", st.PID)
+	}
+	for i := range 2 {
+		s.replace(sup[(i+1)%2])
+		s.install(binaries.app(t, []string{"bbbb", "aaaa"}[i]))
+		if out, code, _ := s.command("reload", "--wait"); code != 0 {
+			t.Fatalf("exit %d\n%s", code, out)
+		}
+		if now, err := s.status(); err != nil || now.PID == 1 {
+			t.Errorf("the supervisor is process %d: %v", now.PID, err)
+		}
+		if h := s.mustHealth(); h.Commit != []string{"bbbb", "aaaa"}[i] {
+			t.Errorf("%+v serves", h)
+		}
+	}
+	first := childOf(t, s.process.Process.Pid) // process 1, from outside
+	if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		t.Error("the container did not stop")
+	}
+}
+
+// childOf is the only child of a process.
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(procDir(pid) + "/task/" + strconv.Itoa(pid) + "/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return child
+}

@@ -58,4 +58,8 @@
 //  8. A build is good once it has served for its bake time. Until then its crash,
 //     its silence or its failing health check brings the last good one back; which
 //     that is does not change while a trial is open, however many deploys follow.
+//  9. What a supervisor after this one needs is in the store before a worker is
+//     started, and what it has to know is written when an event is over: it goes on
+//     in the state of the last one ([Instance.Restore]). A candidate has taken over
+//     if the ownership word says so; else it is given up, and its deploy rejected.
 package supervise
