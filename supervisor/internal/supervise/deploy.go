@@ -55,14 +55,6 @@ func newID() string {
 	return hex.EncodeToString(id)
 }
 
-// Reject enters a deploy that a mistake rejects before anything is started, and
-// returns its id.
-func (b *Book) Reject(program, reason string) (id string) {
-	d := b.open(program)
-	b.conclude(d, control.Rejected, because(reason))
-	return d.record.ID
-}
-
 // Begin enters a deploy that [Instance.ReloadAs] goes on with, and returns its id.
 func (b *Book) Begin(program, by string) (id string) {
 	id = b.open(program).record.ID

@@ -15,13 +15,7 @@ func (in *Instance) Reload() (id string, err error) {
 	return in.request(func(d *deploy) { in.reload(d, in.plan, nil) })
 }
 
-// ReloadWith is Reload by another plan.
-func (in *Instance) ReloadWith(p Plan) (id string, err error) {
-	plan := p.withDefaults()
-	return in.request(func(d *deploy) { in.reload(d, plan, nil) })
-}
-
-// ReloadAs is ReloadWith as a deploy that the book has begun.
+// ReloadAs is Reload by another plan, as a deploy that the book has begun.
 func (in *Instance) ReloadAs(id string, p Plan) error {
 	plan, d := p.withDefaults(), in.Book.pending(id)
 	if d == nil {

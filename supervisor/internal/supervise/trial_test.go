@@ -78,7 +78,8 @@ func TestAReturnBringsTheOldPlanBack(t *testing.T) {
 	playWith(t, baked, func(s *stage) {
 		other := &launcher{t: t, manner: good}
 		defer other.checkLeftLater(s)
-		id, err := s.in.ReloadWith(Plan{Config: Config{Bake: time.Minute, ReadyTimeout: time.Second}, Launcher: other})
+		id := s.book.Begin("chat", "")
+		err := s.in.ReloadAs(id, Plan{Config: Config{Bake: time.Minute, ReadyTimeout: time.Second}, Launcher: other})
 		if err != nil {
 			s.Fatal(err)
 		}
