@@ -20,8 +20,11 @@ import (
 func TestKeepAliveRequestsSurviveDeploys(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	for name, front := range map[string]func(*testing.T, *site) string{
-		"direct":        func(_ *testing.T, s *site) string { return s.addr },
-		"through nginx": startNginx,
+		"direct": func(_ *testing.T, s *site) string { return s.addr },
+		"through nginx": func(t *testing.T, s *site) string {
+			// Here it is about connections: people sign in less often than that.
+			return newProxy(t, sitePlain, s.addr, change{"rate=2r/s", "rate=100r/s"}).plain
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, builds[0])
@@ -30,7 +33,7 @@ func TestKeepAliveRequestsSurviveDeploys(t *testing.T) {
 			clients := make([]*keepAlive, 10)
 			var asking sync.WaitGroup
 			for i := range clients {
-				clients[i] = &keepAlive{addr: addr, post: i%2 == 0}
+				clients[i] = &keepAlive{addr: addr, from: net.IPv4(127, 1, 0, byte(1+i)), post: i%2 == 0}
 				asking.Go(func() { clients[i].run(ctx, 20*time.Millisecond) })
 			}
 			for i := range 6 {
@@ -62,6 +65,7 @@ func TestKeepAliveRequestsSurviveDeploys(t *testing.T) {
 // that it closes it (RFC 9112 section 9.6). It repeats nothing.
 type keepAlive struct {
 	addr string
+	from net.IP // its own, so that no limit per address holds it back
 	post bool
 
 	answered    int
@@ -80,7 +84,11 @@ func (k *keepAlive) run(ctx context.Context, pause time.Duration) {
 
 // converse uses one connection as long as it may.
 func (k *keepAlive) converse(ctx context.Context, pause time.Duration) error {
-	c, err := net.DialTimeout("tcp", k.addr, patience)
+	dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: k.from}}
+	c, err := dialer.DialContext(ctx, "tcp", k.addr)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

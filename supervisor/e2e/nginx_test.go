@@ -1,87 +1,288 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// nginxConf is a proxy that keeps its connections to the site open, for a
-// shorter time than an old worker lingers.
-const nginxConf = `
-daemon off;
-worker_processes 1;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 16384; }
-http {
-	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-	upstream chat {
-		server %[3]s max_fails=0;
-		server %[3]s max_fails=0; # again: where nginx repeats what a killed worker had
-		keepalive 16;
-		keepalive_timeout 5s;
+// proxy is a real nginx with the files of ../../nginx, in front of a site.
+type proxy struct {
+	t       testing.TB
+	dir     string // its /etc/nginx, /run and /var
+	plain   string // host:port of http
+	tls     string // host:port of https; "" without
+	private string // host:port of what is for this machine alone
+	binary  string
+	process *exec.Cmd
+	output  *output
+}
+
+// siteFile is the configuration of a site, of which a machine has one.
+type siteFile string
+
+const (
+	sitePlain siteFile = "simpletalk-plain.conf"
+	siteTLS   siteFile = "simpletalk.conf"
+)
+
+// change is one that a test makes in the files: what is replaced, and by what.
+type change struct{ from, to string }
+
+// startNginx starts nginx without TLS in front of a site and returns its
+// address.
+func startNginx(t *testing.T, s *site) string {
+	t.Helper()
+	return newProxy(t, sitePlain, s.addr).plain
+}
+
+// newProxy starts nginx in front of what listens at upstream. It ends with the
+// test.
+func newProxy(t testing.TB, site siteFile, upstream string, changes ...change) *proxy {
+	t.Helper()
+	p := prepareProxy(t, site, upstream, changes...)
+	p.start(exec.Command(p.binary, p.args()...))
+	p.await(func() error {
+		probe, err := net.Dial("tcp", p.plain)
+		if err == nil {
+			probe.Close()
+		}
+		return err
+	})
+	return p
+}
+
+// prepareProxy is newProxy without the start.
+func prepareProxy(t testing.TB, site siteFile, upstream string, changes ...change) *proxy {
+	t.Helper()
+	p := &proxy{t: t, dir: t.TempDir(), output: new(output), binary: findNginx(t)}
+	p.plain, p.private = freeAddress(t), freeAddress(t)
+	if site == siteTLS {
+		p.tls = freeAddress(t)
+		p.certify()
 	}
-	server {
-		listen %[2]s;
-		location / {
-			proxy_pass http://chat;
-			proxy_http_version 1.1;
-			proxy_set_header Upgrade $http_upgrade;
-			proxy_set_header Connection $connection_upgrade;
-			proxy_read_timeout 2m;
-			proxy_set_header Host $http_host;
-			proxy_next_upstream error;
+	p.write(site, append(p.here(upstream), changes...))
+	return p
+}
+
+func findNginx(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	skip(t, "there is no nginx (Debian: apt-get install nginx-light)")
+	return ""
+}
+
+// here is what has to differ from an installed machine: ports, paths, the user
+// and the name.
+func (p *proxy) here(upstream string) []change {
+	me, err := user.Current()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	temp := "http {\n"
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temp += fmt.Sprintf("\t%s_temp_path %s/%s;\n", kind, p.dir, kind)
+	}
+	all := []change{
+		{"user nginx;", "user " + me.Username + ";"},
+		{"/run/nginx.pid", p.dir + "/nginx.pid"},
+		{"/var/log/nginx/", p.dir + "/"},
+		{"http {\n", temp},
+		{"server 127.0.0.1:3000 ", "server " + upstream + " "},
+		{"listen 127.0.0.1:3001;", "listen " + p.private + ";"},
+		{"/var/www/simpletalk", p.dir + "/www"},
+	}
+	all = append(all, listens("80", p.plain)...)
+	if p.tls != "" {
+		all = append(all, listens("443", p.tls)...)
+		all = append(all, change{"/etc/letsencrypt/live/chat.example.org/", p.dir + "/"}, change{"chat.example.org", "localhost"})
+	}
+	return all
+}
+
+// listens are the changes of a port. Where there is no IPv6 nothing listens on it.
+func listens(port, addr string) []change {
+	six := change{"listen [::]:" + port, "listen [::1]" + addr[strings.LastIndex(addr, ":"):]}
+	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		l.Close()
+	} else {
+		six.to = "#" + six.from
+	}
+	return []change{{"listen " + port, "listen " + addr}, six}
+}
+
+// write puts the files where they are installed, changed. Each change must be
+// one: a test that looks for what is not there any more has to be told.
+func (p *proxy) write(site siteFile, changes []change) {
+	p.t.Helper()
+	from := filepath.Join("..", "..", "nginx")
+	snippets, err := filepath.Glob(filepath.Join(from, "snippets", "*.conf"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	files := map[string]string{
+		filepath.Join(from, "nginx.conf"): "nginx.conf",
+		filepath.Join(from, string(site)): "conf.d/simpletalk.conf",
+	}
+	for _, s := range snippets {
+		files[s] = "snippets/" + filepath.Base(s)
+	}
+	used := make([]bool, len(changes))
+	for source, target := range files {
+		text, err := os.ReadFile(source)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.put(target, apply(string(text), changes, used))
+	}
+	if i := slices.Index(used, false); i >= 0 {
+		p.t.Fatalf("nothing in nginx/ says %q", changes[i].from)
+	}
+}
+
+// apply makes the changes in one text and notes which there were.
+func apply(text string, changes []change, used []bool) string {
+	for i, c := range changes {
+		used[i] = used[i] || strings.Contains(text, c.from)
+		text = strings.ReplaceAll(text, c.from, c.to)
+	}
+	return text
+}
+
+// put writes a file below the directory.
+func (p *proxy) put(name, content string) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// certify makes a certificate for localhost, which is its own authority.
+func (p *proxy) certify() {
+	p.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.put("fullchain.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+	p.put("privkey.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+}
+
+// authority is the file of the certificate.
+func (p *proxy) authority() string { return filepath.Join(p.dir, "fullchain.pem") }
+
+func (p *proxy) args(more ...string) []string {
+	return append([]string{"-p", p.dir, "-e", filepath.Join(p.dir, "error.log"), "-c", filepath.Join(p.dir, "nginx.conf"), "-g", "daemon off;"}, more...)
+}
+
+// start runs nginx until the test ends.
+func (p *proxy) start(c *exec.Cmd) {
+	p.t.Helper()
+	p.process = c
+	c.Stdout, c.Stderr = p.output, p.output
+	if err := c.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		c.Process.Signal(syscall.SIGTERM)
+		c.Wait()
+		if p.t.Failed() {
+			p.t.Logf("what nginx says:\n%s", p.log())
+		}
+	})
+}
+
+// await waits until nginx does what is asked of it.
+func (p *proxy) await(ask func() error) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := ask()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("waited %s in vain for nginx: %v\n%s", patience, err, p.log())
 		}
 	}
 }
-`
 
-// startNginx starts a real nginx in front of a site and returns its address.
-func startNginx(t *testing.T, s *site) string {
-	t.Helper()
-	nginx, err := exec.LookPath("nginx")
+// log is what nginx has said so far.
+func (p *proxy) log() string {
+	text, _ := os.ReadFile(filepath.Join(p.dir, "error.log")) // none: then it said nothing there
+	return p.output.String() + string(text)
+}
+
+// workers returns the pids of nginx's worker processes, also of those that are
+// shutting down.
+func (p *proxy) workers() (pids []int) {
+	p.t.Helper()
+	master := p.process.Process.Pid
+	text, err := os.ReadFile(fmt.Sprintf("%s/task/%d/children", procDir(master), master))
 	if err != nil {
-		if nginx, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			skip(t, "there is no nginx (Debian: apt-get install nginx-light)")
+		p.t.Fatal(err)
+	}
+	for _, f := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			p.t.Fatal(err)
 		}
+		pids = append(pids, pid)
 	}
-	dir := t.TempDir()
-	addr := freeAddress(t)
-	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, s.addr), 0o644); err != nil {
-		t.Fatal(err)
+	return pids
+}
+
+// reload makes nginx read its files anew, and returns when others serve.
+func (p *proxy) reload() {
+	p.t.Helper()
+	before := p.workers()
+	if err := p.process.Process.Signal(syscall.SIGHUP); err != nil {
+		p.t.Fatal(err)
 	}
-	var out output
-	c := exec.Command(nginx, "-p", dir, "-c", conf)
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Process.Signal(syscall.SIGTERM)
-		c.Wait()
+	p.await(func() error {
+		fresh := slices.DeleteFunc(p.workers(), func(pid int) bool { return slices.Contains(before, pid) })
+		if len(fresh) == 0 {
+			return fmt.Errorf("no new worker process beside %v", before)
+		}
+		return nil
 	})
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if probe, err := net.Dial("tcp", addr); err == nil {
-			probe.Close()
-			return addr
-		}
-		if time.Now().After(end) {
-			t.Fatalf("nginx does not listen: %s", out.String())
-		}
-	}
 }
 
 // freeAddress returns a loopback address on which nobody listens at the
