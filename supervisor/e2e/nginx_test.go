@@ -1,15 +1,21 @@
 package e2e
 
 import (
+	"github.com/simpletalk/simpletalk/proto/ws"
+
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -44,13 +50,6 @@ const (
 
 // change is one that a test makes in the files: what is replaced, and by what.
 type change struct{ from, to string }
-
-// startNginx starts nginx without TLS in front of a site and returns its
-// address.
-func startNginx(t *testing.T, s *site) string {
-	t.Helper()
-	return newProxy(t, sitePlain, s.addr).plain
-}
 
 // newProxy starts nginx in front of what listens at upstream. It ends with the
 // test.
@@ -206,7 +205,92 @@ func (p *proxy) certify() {
 	p.put("privkey.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
 }
 
-// authority is the file of the certificate.
+// url is how browsers reach the site.
+func (p *proxy) url() string {
+	if p.tls == "" {
+		return "http://" + p.plain
+	}
+	_, port, _ := net.SplitHostPort(p.tls) // it was made by us
+	return "https://localhost:" + port
+}
+
+// client asks from an address of its own, 127.2.0.n, trusts the certificate and
+// follows no redirect.
+func (p *proxy) client(n byte) *http.Client {
+	transport := &http.Transport{
+		DialContext:        dialFrom(n),
+		DisableCompression: true,
+		TLSClientConfig:    &tls.Config{RootCAs: p.roots()},
+		ForceAttemptHTTP2:  true,
+	}
+	p.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport: transport, Timeout: patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func dialFrom(n byte) func(context.Context, string, string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, n)}}).DialContext
+}
+
+// roots has the certificate, if there is one.
+func (p *proxy) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	if text, err := os.ReadFile(p.authority()); err == nil {
+		pool.AppendCertsFromPEM(text)
+	}
+	return pool
+}
+
+// reply is an answer, whole.
+type reply struct {
+	*http.Response
+	body string
+}
+
+// ask makes a request of its own, which must be answered.
+func ask(t testing.TB, c *http.Client, method, url, body string, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+		if name == "Host" {
+			r.Host = value
+		}
+	}
+	got, err := whole(c.Do(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// whole reads an answer to its end.
+func whole(resp *http.Response, err error) (reply, error) {
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return reply{resp, string(body)}, err
+}
+
+// dial opens a WebSocket, as client n does.
+func (p *proxy) dial(ctx context.Context, n byte, session *http.Cookie) (*ws.Client, error) {
+	header := http.Header{"Origin": {p.url()}, "Cookie": {session.Name + "=" + session.Value}}
+	c, _, err := ws.Dial(ctx, p.url()+"/ws", ws.DialOptions{Header: header, HTTP: p.client(n)})
+	return c, err
+}
+
+// authority is the file of the certificate, which there is with TLS only.
 func (p *proxy) authority() string { return filepath.Join(p.dir, "fullchain.pem") }
 
 func (p *proxy) args(more ...string) []string {
@@ -269,10 +353,11 @@ func (p *proxy) workers() (pids []int) {
 	return pids
 }
 
-// reload makes nginx read its files anew, and returns when others serve.
-func (p *proxy) reload() {
+// reload makes nginx read its files anew, and returns when others serve than
+// those that it returns.
+func (p *proxy) reload() (before []int) {
 	p.t.Helper()
-	before := p.workers()
+	before = p.workers()
 	if err := p.process.Process.Signal(syscall.SIGHUP); err != nil {
 		p.t.Fatal(err)
 	}
@@ -283,6 +368,7 @@ func (p *proxy) reload() {
 		}
 		return nil
 	})
+	return before
 }
 
 // freeAddress returns a loopback address on which nobody listens at the
