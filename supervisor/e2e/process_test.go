@@ -49,6 +49,26 @@ func resident(t testing.TB, pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// share is a process's proportional set size in bytes, swapped or not: what it
+// shares with n others counts for it as an n-th (proc_pid_smaps(5)).
+func share(t testing.TB, pid int) (total int64) {
+	t.Helper()
+	rollup, err := os.ReadFile(procDir(pid) + "/smaps_rollup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(rollup)) {
+		if f := strings.Fields(line); f[0] == "Pss:" || f[0] == "SwapPss:" {
+			kb, err := strconv.ParseInt(f[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += kb << 10
+		}
+	}
+	return total
+}
+
 // worker is the pid of the serving worker.
 func (s *site) worker() int {
 	s.t.Helper()
