@@ -172,3 +172,31 @@ func TestNginxTellsHowItIs(t *testing.T) {
 		t.Errorf("everybody can read the status: %s", got.Status)
 	}
 }
+
+// The header of a WebSocket's answer names the host twice, and has a small buffer.
+func TestNginxUpgradesUnderALongName(t *testing.T) {
+	s := open(t, binaries.app(t, "aaaa"))
+	p := newProxy(t, sitePlain, s.addr)
+	c := p.client(1)
+	session := ask(t, c, "POST", p.url()+"/api/session", `{"name":"Ada"}`).Cookies()[0]
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.url()+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = strings.Repeat("x", 200)
+	r.AddCookie(session)
+	for name, value := range map[string]string{
+		"Origin": "http://" + r.Host, "Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+	} {
+		r.Header.Set(name, value)
+	}
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("a host of %d characters: %s, want 101", len(r.Host), resp.Status)
+	}
+}
