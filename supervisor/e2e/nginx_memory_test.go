@@ -15,7 +15,7 @@ import (
 // part, two more sockets, is not in it.
 func TestNginxMemory(t *testing.T) {
 	const addresses, each = 15, 100
-	for file, limit := range map[siteFile]float64{sitePlain: 20 << 10, siteTLS: 40 << 10} {
+	for file, limit := range map[siteFile]float64{sitePlain: 17 << 10, siteTLS: 36 << 10} {
 		t.Run(string(file), func(t *testing.T) {
 			s := open(t, binaries.app(t, "aaaa"))
 			p := newProxy(t, file, s.addr)
