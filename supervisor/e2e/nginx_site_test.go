@@ -49,28 +49,52 @@ func TestTheSiteThroughNginx(t *testing.T) {
 // converse talks over a WebSocket.
 func converse(t *testing.T, p *proxy, cookie *http.Cookie) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c, err := p.dial(ctx, 1, cookie)
+	c, err := p.dial(t.Context(), 1, cookie)
 	if err != nil {
 		t.Fatalf("open a WebSocket: %v", err)
 	}
 	defer c.CloseNow()
-	frame := wire.AppendLine(nil, wire.Hello{T: wire.KindHello, V: wire.Version, Rooms: map[string]int64{"lobby": 0}})
-	frame = wire.AppendLine(frame, wire.Post{T: wire.KindPost, Room: "lobby", Nonce: t.Name(), Text: "hello"})
-	if err := c.Write(ctx, ws.Text, frame); err != nil {
+	hello(t, c)
+	say(t, c, t.Name())
+}
+
+// hello makes a WebSocket a member of the lobby.
+func hello(t *testing.T, c *ws.Client) {
+	t.Helper()
+	h := wire.Hello{T: wire.KindHello, V: wire.Version, Rooms: map[string]int64{"lobby": 0}}
+	if err := c.Write(t.Context(), ws.Text, wire.AppendLine(nil, h)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// say posts to the lobby and waits for the acknowledgement.
+func say(t *testing.T, c *ws.Client, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	post := wire.Post{T: wire.KindPost, Room: "lobby", Nonce: text, Text: text}
+	if err := c.Write(ctx, ws.Text, wire.AppendLine(nil, post)); err != nil {
 		t.Fatal(err)
 	}
 	for {
 		frame, err := c.Read(ctx)
 		if err != nil {
-			t.Fatalf("no acknowledgement: %v", err)
+			t.Fatalf("no acknowledgement of %s: %v", text, err)
 		}
 		for _, line := range wire.Lines(frame) {
-			if m, err := wire.ParseServer(line); err != nil {
-				t.Errorf("%s: %v", line, err)
-			} else if ack, ok := m.(*wire.Ack); ok && ack.Nonce == t.Name() {
-				return
+			m, err := wire.ParseServer(line)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			switch m := m.(type) {
+			case *wire.Err:
+				t.Fatalf("%s is refused: %s", text, m.Msg)
+			case *wire.Nak:
+				t.Fatalf("%s is refused: %s", text, m.Msg)
+			case *wire.Ack:
+				if m.Nonce == text {
+					return
+				}
 			}
 		}
 	}

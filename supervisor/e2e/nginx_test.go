@@ -74,7 +74,9 @@ func prepareProxy(t testing.TB, site siteFile, upstream string, changes ...chang
 	p.plain, p.private = freeAddress(t), freeAddress(t)
 	if site == siteTLS {
 		p.tls = freeAddress(t)
-		p.certify()
+		cert, key := certificate(t, "localhost")
+		p.put("fullchain.pem", cert)
+		p.put("privkey.pem", key)
 	}
 	p.write(site, append(p.here(upstream), changes...))
 	return p
@@ -180,29 +182,29 @@ func (p *proxy) put(name, content string) {
 	}
 }
 
-// certify makes a certificate for localhost, which is its own authority.
-func (p *proxy) certify() {
-	p.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// certificate makes one for a name, which is its own authority, and its key.
+func certificate(t testing.TB, name string) (cert, key string) {
+	t.Helper()
+	pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	now := time.Now()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	public, err := x509.CreateCertificate(rand.Reader, template, template, pair.Public(), pair)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	private, err := x509.MarshalPKCS8PrivateKey(pair)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p.put("fullchain.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
-	p.put("privkey.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: public})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
 // url is how browsers reach the site.
@@ -285,9 +287,14 @@ func whole(resp *http.Response, err error) (reply, error) {
 
 // dial opens a WebSocket, as client n does.
 func (p *proxy) dial(ctx context.Context, n byte, session *http.Cookie) (*ws.Client, error) {
-	header := http.Header{"Origin": {p.url()}, "Cookie": {session.Name + "=" + session.Value}}
-	c, _, err := ws.Dial(ctx, p.url()+"/ws", ws.DialOptions{Header: header, HTTP: p.client(n)})
-	return c, err
+	return openSocket(ctx, p.client(n), p.url(), session)
+}
+
+// openSocket opens a WebSocket to a site, as its page does.
+func openSocket(ctx context.Context, c *http.Client, site string, session *http.Cookie) (*ws.Client, error) {
+	header := http.Header{"Origin": {site}, "Cookie": {session.Name + "=" + session.Value}}
+	socket, _, err := ws.Dial(ctx, site+"/ws", ws.DialOptions{Header: header, HTTP: c})
+	return socket, err
 }
 
 // authority is the file of the certificate, which there is with TLS only.
