@@ -31,6 +31,27 @@ func TestWhomNginxDropsComesBack(t *testing.T) {
 	}
 }
 
+// The same when nginx itself crashes: its master starts it anew.
+func TestWhomACrashOfNginxCutsComesBack(t *testing.T) {
+	build := binaries.app(t, "aaaa")
+	s := open(t, build)
+	p := newProxy(t, sitePlain, s.addr)
+	wait := p.crowd(s, build, "6s")
+	time.Sleep(time.Second) // people talk for a while
+	var kills []span
+	for _, pid := range p.workers() {
+		kills = append(kills, s.killAndWatch(pid))
+	}
+	report, _ := wait()
+	if report.HTTPFailed > 0 && report.unkilled(kills) == 0 {
+		report.HTTPFailed = 0 // they were inside
+	}
+	checkMessages(t, report, reloadClients/5)
+	if report.Disconnects+report.Broken != reloadClients || report.Reconnects < reloadClients {
+		t.Errorf("%d disconnected, %d came back, want each of %d", report.Disconnects+report.Broken, report.Reconnects, reloadClients)
+	}
+}
+
 // reloadClients is how many people talk during a reload of nginx.
 const reloadClients = 200
 
@@ -46,11 +67,7 @@ func reloadNginx(t *testing.T, times int, changes ...change) reloaded {
 	build := binaries.app(t, "aaaa")
 	s := open(t, build)
 	p := newProxy(t, sitePlain, s.addr, changes...)
-	_, wait := s.load(build, "--url", p.url(), "--clients", strconv.Itoa(reloadClients), "--chatters", "20", "--rooms", "5", "--rate", "100", "--for", "10s")
-	s.eventually("everybody is connected", func() bool {
-		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].Conns >= reloadClients
-	})
+	wait := p.crowd(s, build, "10s")
 	var before []int
 	for range times {
 		time.Sleep(time.Second) // people talk for a while
@@ -61,4 +78,16 @@ func reloadNginx(t *testing.T, times int, changes ...change) reloaded {
 	report, code := wait()
 	checkMessages(t, report, reloadClients/5)
 	return reloaded{report, code, len(old)}
+}
+
+// crowd lets people talk through nginx for a while, from when all of them are
+// connected.
+func (p *proxy) crowd(s *site, build, length string) (wait func() (loadReport, int)) {
+	p.t.Helper()
+	_, wait = s.load(build, "--url", p.url(), "--clients", strconv.Itoa(reloadClients), "--chatters", "20", "--rooms", "5", "--rate", "100", "--for", length)
+	s.eventually("everybody is connected", func() bool {
+		st, err := s.status()
+		return err == nil && st.Programs[0].Instances[0].Conns >= reloadClients
+	})
+	return wait
 }
