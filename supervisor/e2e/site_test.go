@@ -61,10 +61,12 @@ func (s *site) start(flags []string, command ...string) {
 	s.launch(exec.Command(binaries.supervisor(t), args...))
 	s.eventually("the first worker serves", func() bool {
 		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].State == "running"
+		if err != nil || len(st.Listen) == 0 || len(st.Programs) == 0 || len(st.Programs[0].Instances) == 0 {
+			return false
+		}
+		s.addr = st.Listen[0].Address
+		return st.Programs[0].Instances[0].State == "running"
 	})
-	st, _ := s.status()
-	s.addr = st.Listen[0].Address
 }
 
 // launch starts the process of a supervisor, which ends with the test.
