@@ -15,15 +15,14 @@ import (
 	"github.com/simpletalk/simpletalk/proto/ws"
 )
 
-// An operator's way to TLS, with the files as they are and the distribution's own
-// unit: first without, then the proof for the certificate, then with, while
+// An operator's way to TLS, as the README has it, with the distribution's own unit:
+// first without, then the proof for the certificate, then with, while
 // somebody is connected; and a stop that does not wait for them.
 func TestNginxUnderSystemd(t *testing.T) {
 	findNginx(t)
 	s := startService(t)
-	s.installNginx(sitePlain)
-	s.Must("nginx", "-t")
-	s.Must("systemctl", "start", "nginx")
+	s.bringNginx()
+	s.follow("sudo install -D -m 644 -t /etc/nginx/snippets")
 	c := s.browser(nil)
 	if page := ask(t, c, "GET", "http://chat.example.org/", ""); page.StatusCode != http.StatusOK {
 		t.Errorf("the page without TLS: %s", page.Status)
@@ -37,9 +36,7 @@ func TestNginxUnderSystemd(t *testing.T) {
 	cert, key := certificate(t, "chat.example.org")
 	s.Write("/etc/letsencrypt/live/chat.example.org/fullchain.pem", cert, 0o644)
 	s.Write("/etc/letsencrypt/live/chat.example.org/privkey.pem", key, 0o600)
-	s.installNginx(siteTLS)
-	s.Must("nginx", "-t")
-	s.Must("systemctl", "reload", "nginx")
+	s.follow("sudo certbot certonly")
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(cert))
 	secure := s.browser(roots)
@@ -58,27 +55,43 @@ func TestNginxUnderSystemd(t *testing.T) {
 	s.mustHealth()
 }
 
-// installNginx puts the files of ../../nginx where the README says.
-func (s *service) installNginx(site siteFile) {
+// bringNginx puts the files of ../../nginx into the home of root.
+func (s *service) bringNginx() {
 	s.t.Helper()
 	from := filepath.Join("..", "..", "nginx")
+	files, err := filepath.Glob(filepath.Join(from, "*.conf"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	snippets, err := filepath.Glob(filepath.Join(from, "snippets", "*.conf"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, path := range append(snippets, filepath.Join(from, "nginx.conf"), filepath.Join(from, string(site))) {
+	for _, path := range append(files, snippets...) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		target := "/etc/nginx/" + strings.TrimPrefix(path, from+"/")
-		if strings.HasSuffix(path, string(site)) {
-			target = "/etc/nginx/conf.d/simpletalk.conf"
-		}
-		s.Write(target, string(text), 0o644)
+		s.Write("/root/nginx"+strings.TrimPrefix(path, from), string(text), 0o644)
 	}
-	s.Must("sh", "-c", "if grep -q ^www-data: /etc/passwd; then sed -i 's/^user nginx;/user www-data;/' /etc/nginx/nginx.conf; fi")
 	s.Must("mkdir", "-p", "/var/lib/nginx", "/var/log/nginx") // the package has made these
+}
+
+// follow does what a block of the README says, which begins with a line. certbot
+// has nobody to ask here.
+func (s *service) follow(begin string) {
+	s.t.Helper()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "```sh\n"+begin)
+	if !found {
+		s.t.Fatalf("no block of the README begins with %q", begin)
+	}
+	block, _, _ := strings.Cut(rest, "```")
+	commands := strings.NewReplacer("sudo ", "", "YOUR.NAME", "chat.example.org", "certbot ", ": certbot ").Replace(begin + block)
+	s.Must("sh", "-exc", "cd /root\n"+commands)
 }
 
 // browser is a client that finds every name at the box.
