@@ -1,9 +1,8 @@
 package e2e
 
 import (
-	"fmt"
-
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/simpletalk/simpletalk/proto/ws"
 )
 
 // Whoever asks too fast is slowed down first, then refused, in the site's
@@ -147,30 +148,16 @@ func (p *proxy) signIns(n int, from func(i int) string) int64 {
 	return refused.Load()
 }
 
-// An address has two hundred WebSockets, for as long as they are open.
+// addressLimit is how many WebSockets an address may have.
+const addressLimit = 200
+
+// An address has so many WebSockets, for as long as they are open.
 func TestNginxLimitsWebSockets(t *testing.T) {
-	const limit = 200
 	s := open(t, binaries.app(t, "aaaa"))
 	p := newProxy(t, sitePlain, s.addr)
-	cookie := ask(t, p.client(9), "POST", p.url()+"/api/session", `{"name":"Ada"}`).Cookies()[0]
-	dial := func(n byte) (func() error, error) {
-		c, err := p.dial(t.Context(), n, cookie)
-		if err != nil {
-			return nil, err
-		}
-		t.Cleanup(func() { c.CloseNow() })
-		return c.CloseNow, nil
-	}
-	var first func() error
-	for i := range limit {
-		hangUp, err := dial(1)
-		if err != nil {
-			t.Fatalf("WebSocket %d of an address: %v", i+1, err)
-		}
-		first = hangUp
-	}
+	all, dial := p.fill()
 	if _, err := dial(1); err == nil || !strings.Contains(err.Error(), "429") {
-		t.Errorf("one more than %d: %v, want 429", limit, err)
+		t.Errorf("one more than %d: %v, want 429", addressLimit, err)
 	}
 	if _, err := dial(2); err != nil {
 		t.Errorf("another address: %v", err)
@@ -178,37 +165,39 @@ func TestNginxLimitsWebSockets(t *testing.T) {
 	if got := ask(t, p.client(1), "GET", p.url()+"/api/rooms", ""); got.StatusCode != http.StatusOK {
 		t.Errorf("a plain request of the same address: %s", got.Status)
 	}
-	first()
+	all[0].CloseNow()
 	p.await(func() error { _, err := dial(1); return err })
 }
 
-// What the site would refuse for its size, nginx refuses before the site hears of
-// it.
-func TestNginxLimitsSizes(t *testing.T) {
+// Those that nginx cuts after a reload do not count any more.
+func TestNginxForgetsWhomItDrops(t *testing.T) {
 	s := open(t, binaries.app(t, "aaaa"))
-	p := newProxy(t, sitePlain, s.addr)
-	name := func(size int) string { return `{"name":"Ada"}` + strings.Repeat(" ", size-len(`{"name":"Ada"}`)) }
-	for what, c := range map[string]struct {
-		method, path, body, header string
-		status                     int
-		says                       string
-	}{
-		"the largest body":   {"POST", "/api/session", name(4096), "", http.StatusOK, `"Ada"`},
-		"a larger one":       {"POST", "/api/session", name(4097), "", http.StatusRequestEntityTooLarge, `"code":"too_large"`},
-		"a very large one":   {"POST", "/api/session", name(10 << 20), "", http.StatusRequestEntityTooLarge, `"code":"too_large"`},
-		"one for the page":   {"POST", "/", name(4097), "", http.StatusRequestEntityTooLarge, "413"},
-		"a large header":     {"GET", "/", "", "X-Large: " + strings.Repeat("x", 3<<10), http.StatusOK, "<html"},
-		"a larger header":    {"GET", "/", "", "X-Large: " + strings.Repeat("x", 5<<10), http.StatusBadRequest, "400"},
-		"a large address":    {"GET", "/" + strings.Repeat("x", 5<<10), "", "", http.StatusRequestURITooLong, "414"},
-		"a host with a page": {"GET", "/ws", "", "Host: " + strings.Repeat("x", 200), http.StatusUnauthorized, `"code":"no_session"`},
-	} {
-		var headers []string
-		if c.header != "" {
-			headers = append(headers, c.header)
-		}
-		got := ask(t, p.client(1), c.method, p.url()+c.path, c.body, headers...)
-		if got.StatusCode != c.status || !strings.Contains(got.body, c.says) {
-			t.Errorf("%s: %s: %.200s, want %d and %s", what, got.Status, got.body, c.status, c.says)
-		}
+	p := newProxy(t, sitePlain, s.addr, change{"worker_shutdown_timeout 12h;", "worker_shutdown_timeout 1s;"})
+	_, dial := p.fill()
+	p.reload()
+	if _, err := dial(1); err == nil {
+		t.Errorf("one more than %d is let in by the reload", addressLimit)
 	}
+	p.await(func() error { _, err := dial(1); return err })
+}
+
+// fill opens as many WebSockets as one address may have. dial opens another.
+func (p *proxy) fill() (all []*ws.Client, dial func(address byte) (*ws.Client, error)) {
+	p.t.Helper()
+	session := ask(p.t, p.client(9), "POST", p.url()+"/api/session", `{"name":"Ada"}`).Cookies()[0]
+	dial = func(address byte) (*ws.Client, error) {
+		c, err := p.dial(p.t.Context(), address, session)
+		if err == nil {
+			p.t.Cleanup(func() { c.CloseNow() })
+		}
+		return c, err
+	}
+	for i := range addressLimit {
+		c, err := dial(1)
+		if err != nil {
+			p.t.Fatalf("WebSocket %d of an address: %v", i+1, err)
+		}
+		all = append(all, c)
+	}
+	return all, dial
 }

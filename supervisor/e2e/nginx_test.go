@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"github.com/simpletalk/simpletalk/proto/ws"
-
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -26,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/simpletalk/simpletalk/proto/ws"
 )
 
 // proxy is a real nginx with the files of ../../nginx, in front of a site.
