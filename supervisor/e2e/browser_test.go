@@ -22,8 +22,8 @@ func TestTwoBrowsersTalkThroughADeploy(t *testing.T) {
 	chromium := findBrowser(t)
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	s := open(t, builds[0])
-	ada := openTab(t, chromium, s, "Ada")
-	grace := openTab(t, chromium, s, "Grace")
+	ada := openTab(t, chromium, s.url(), "Ada")
+	grace := openTab(t, chromium, s.url(), "Grace")
 
 	var said []string
 	say := func(who *tab, text string) {
@@ -84,7 +84,7 @@ func TestABrowserStaysOnOneWebSocket(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	s := open(t, builds[0])
 	var seen sockets
-	ada := openTab(t, chromium, s, "Ada", seen.listen)
+	ada := openTab(t, chromium, s.url(), "Ada", seen.listen)
 	var said []string
 	say := func(text string) {
 		ada.say(text)
@@ -138,12 +138,13 @@ type tab struct {
 // tabPatience bounds everything a test does with one tab.
 const tabPatience = 2 * time.Minute
 
-// openTab starts a browser, opens the chat and picks a name. listen gets every
+// openTab starts a browser, opens the chat at a site's url and picks a name. listen gets every
 // event of DevTools.
-func openTab(t *testing.T, chromium string, s *site, name string, listen ...func(any)) *tab {
+func openTab(t *testing.T, chromium, url, name string, listen ...func(any)) *tab {
 	t.Helper()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1100, 760),
+		chromedp.Flag("ignore-certificate-errors", true), // a test's is signed by nobody
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.WSURLReadTimeout(tabPatience))
 	bounded, cancel := context.WithTimeout(context.Background(), tabPatience)
@@ -161,7 +162,7 @@ func openTab(t *testing.T, chromium string, s *site, name string, listen ...func
 	})
 	b := &tab{t: t, name: name, ctx: ctx}
 	b.do("pick a name",
-		chromedp.Navigate(s.url()+"/r/lobby"),
+		chromedp.Navigate(url+"/r/lobby"),
 		chromedp.WaitVisible("#signin #name"),
 		chromedp.SendKeys("#signin #name", name),
 		chromedp.Click("#signin button[type=submit]"),
