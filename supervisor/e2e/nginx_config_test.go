@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +56,21 @@ func TestNginxAndTheSiteAgree(t *testing.T) {
 		if got < c.min || got > c.max {
 			t.Errorf("%s: %s is %s, want between %s and %s", name, strings.TrimSpace(c.directive), got, c.min, c.max)
 		}
+	}
+}
+
+// A request finds its way past every kept connection to a worker that dies.
+func TestNginxHasMoreServersThanKeptConnections(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "nginx", "snippets", "simpletalk-http.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := block(t, string(text), "upstream simpletalk {")
+	servers := strings.Count(upstream, "\tserver 127.0.0.1:3000 max_fails=0;\n")
+	_, after, _ := strings.Cut(upstream, "\tkeepalive ")
+	number, _, _ := strings.Cut(after, ";")
+	if kept, err := strconv.Atoi(number); err != nil || servers < kept+2 {
+		t.Errorf("%d servers and %q kept connections, want at least two servers more", servers, number)
 	}
 }
 
