@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,8 +50,9 @@ func resident(t testing.TB, pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// share is a process's proportional set size in bytes, swapped or not: what it
-// shares with n others counts for it as an n-th (proc_pid_smaps(5)).
+// share is what a process has allocated, in bytes, swapped or not: of what it
+// shares with n others an n-th, and nothing of its program, which the kernel
+// takes away and brings back (proc_pid_smaps(5)).
 func share(t testing.TB, pid int) (total int64) {
 	t.Helper()
 	rollup, err := os.ReadFile(procDir(pid) + "/smaps_rollup")
@@ -58,7 +60,7 @@ func share(t testing.TB, pid int) (total int64) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(rollup)) {
-		if f := strings.Fields(line); f[0] == "Pss:" || f[0] == "SwapPss:" {
+		if f := strings.Fields(line); slices.Contains([]string{"Pss_Anon:", "Pss_Shmem:", "SwapPss:"}, f[0]) {
 			kb, err := strconv.ParseInt(f[1], 10, 64)
 			if err != nil {
 				t.Fatal(err)
