@@ -61,6 +61,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"go.uber.org/goleak":                {module + "/proto/leaktest"},
 		"golang.org/x/time":                 {module + "/app/internal/web"},
 		"modernc.org/sqlite":                {module + "/app/internal/sqlite"},
+		"go.mongodb.org/mongo-driver/v2":    {module + "/app/internal/mongo"},
 		"github.com/coder/websocket":        {module + "/proto/ws"},
 		"github.com/pelletier/go-toml/v2":   {module + "/supervisor/internal/config"},
 		"github.com/fatih/color":            {module + "/supervisor"},

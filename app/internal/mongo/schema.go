@@ -1,0 +1,191 @@
+package mongo
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+)
+
+// generation counts the schemas that an older build cannot use. Within one,
+// documents may only get further fields, and collections indexes that are not
+// unique: old and new builds run at once.
+const generation = 1
+
+// logDocument is the one document with _id "log" in meta.
+type logDocument struct {
+	ID         string `bson:"_id"`
+	Epoch      string `bson:"epoch"`
+	Generation int    `bson:"generation"`
+}
+
+const logID = "log"
+
+// Names of the indexes.
+const (
+	seqIndex   = "room_seq"
+	postIndex  = "room_author_nonce"
+	endedIndex = "expires_at"
+)
+
+// eventIndexes are those without which nothing may be appended. seq descends so
+// that the list of rooms and their heads is read from the index alone; pages are
+// read from it either way.
+func eventIndexes() []index {
+	return []index{
+		{seqIndex, bson.D{{Key: "room", Value: 1}, {Key: "seq", Value: -1}}, unique},
+		{postIndex, bson.D{{Key: "room", Value: 1}, {Key: "author", Value: 1}, {Key: "nonce", Value: 1}}, unique},
+	}
+}
+
+func sessionIndexes() []index {
+	return []index{{endedIndex, bson.D{{Key: "expires_at", Value: 1}}, repeating}}
+}
+
+type index struct {
+	name string
+	keys bson.D
+	kind indexKind
+}
+
+// indexKind is whether several documents may have the same keys.
+type indexKind bool
+
+const (
+	unique    indexKind = true
+	repeating indexKind = false
+)
+
+// lacking returns those of wanted that a collection has not.
+func lacking(ctx context.Context, c *driver.Collection, wanted []index) ([]index, error) {
+	there, err := c.Indexes().ListSpecifications(ctx)
+	if err != nil && !hasCode(err, codeNamespaceNotFound) {
+		return nil, err
+	}
+	return slices.DeleteFunc(wanted, func(w index) bool {
+		return slices.ContainsFunc(there, func(i driver.IndexSpecification) bool {
+			return i.Name == w.name && (w.kind == repeating || i.Unique != nil && *i.Unique)
+		})
+	}), nil
+}
+
+// makeIndexes makes those that a collection has not. Of those that are there
+// nothing is asked: a user without the right to make any can open the store.
+func makeIndexes(ctx context.Context, c *driver.Collection, wanted []index) error {
+	missing, err := lacking(ctx, c, wanted)
+	if err != nil {
+		return err
+	}
+	for _, i := range missing {
+		_, err := c.Indexes().CreateOne(ctx, driver.IndexModel{
+			Keys: i.keys, Options: options.Index().SetName(i.name).SetUnique(bool(i.kind)),
+		})
+		if err == nil {
+			continue
+		}
+		if still, again := lacking(ctx, c, []index{i}); again != nil || len(still) > 0 { // nobody else has made it meanwhile
+			return fmt.Errorf("make index %s: %w", i.name, err)
+		}
+	}
+	return nil
+}
+
+// migrate makes what is missing; it is idempotent, and several processes may
+// do it at once. A database that is not ours is left alone.
+func (s *Store) migrate(ctx context.Context) error {
+	found, err := s.readLog(ctx)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		if err := s.wantEmpty(ctx); err != nil {
+			return err
+		}
+	} else if found.Generation != generation {
+		return fmt.Errorf("its schema is of generation %d, this build understands %d: use the build that wrote it, or a newer one", found.Generation, generation)
+	}
+	if err := makeIndexes(ctx, s.events, eventIndexes()); err != nil {
+		return err
+	}
+	if err := makeIndexes(ctx, s.sessions, sessionIndexes()); err != nil {
+		return err
+	}
+	return s.readOrMakeEpoch(ctx, found)
+}
+
+// readLog returns what the database says of itself, nil if it is new.
+func (s *Store) readLog(ctx context.Context) (*logDocument, error) {
+	var l logDocument
+	err := s.meta.FindOne(ctx, bson.D{{Key: "_id", Value: logID}}).Decode(&l)
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &l, nil
+}
+
+// wantEmpty refuses events that belong to no log.
+func (s *Store) wantEmpty(ctx context.Context) error {
+	err := s.events.FindOne(ctx, bson.D{}).Err()
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.New("it holds events of another program: name another database in the URI")
+}
+
+// readOrMakeEpoch: of several that make one the index on _id lets one win.
+func (s *Store) readOrMakeEpoch(ctx context.Context, found *logDocument) error {
+	if found == nil {
+		_, err := s.meta.InsertOne(ctx, logDocument{ID: logID, Epoch: newEpoch(), Generation: generation})
+		if err != nil && !driver.IsDuplicateKeyError(err) {
+			return err
+		}
+		if found, err = s.readLog(ctx); err != nil {
+			return err
+		}
+		if found == nil { // another's, which no majority has yet
+			return fmt.Errorf("%w: it is being made by another process", chat.ErrUnavailable)
+		}
+	}
+	s.epoch = found.Epoch
+	return nil
+}
+
+// wantSchema tells why nothing may be appended, nil if all is in place.
+func (s *Store) wantSchema(ctx context.Context) error {
+	l, err := s.readLog(ctx)
+	switch {
+	case err != nil:
+		return err
+	case l == nil || l.Epoch != s.epoch:
+		return fmt.Errorf("%w: the log in database %s is no longer the one that was opened: restart the chat", chat.ErrUnavailable, s.database)
+	}
+	missing, err := lacking(ctx, s.events, eventIndexes())
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: the unique index %s is missing in database %s: restart the chat to make it", chat.ErrUnavailable, missing[0].name, s.database)
+	}
+	return nil
+}
+
+// newEpoch names a log: 128 random bits in hex.
+func newEpoch() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: it ends the process instead
+	return hex.EncodeToString(b[:])
+}
