@@ -29,8 +29,9 @@ var (
 //  2. Seqs of a room are dense from 1, whoever appends, in how many processes.
 //  3. (room, author, nonce) is unique for ever. Appending it again returns the
 //     first event, marked Duplicate, also within one batch.
-//  4. A batch is atomic: on an error none of it is stored, or (ErrUnavailable)
-//     all or none of it.
+//  4. A batch is stored in its order. On an error none of it is, or
+//     (ErrUnavailable) some first part of it, which repeating it completes.
+//     A store may promise that this part is all or nothing.
 //  5. Reads see every append that returned before they began, in any process
 //     on the same store.
 //  6. Within a room At never goes backwards, whatever the clocks do. Times are

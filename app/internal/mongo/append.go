@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -98,13 +99,13 @@ func (b *batch) complete() []chat.Appended {
 
 // store gives every first a result, or ends with ctx.
 func (b *batch) store(ctx context.Context) error {
-	for wait := retryMin; len(b.open) > 0; {
-		before := len(b.open)
-		err := b.attempt(ctx)
-		switch {
-		case err != nil && !cut(err):
+	wait := retryMin
+	for len(b.open) > 0 {
+		got, err := b.attempt(ctx)
+		if err != nil && !cut(err) {
 			return err
-		case len(b.open) < before:
+		}
+		if got == further && err == nil {
 			wait = retryMin
 			continue
 		}
@@ -116,30 +117,66 @@ func (b *batch) store(ctx context.Context) error {
 	return nil
 }
 
+// progress is what an attempt has led to.
+type progress uint8
+
+const (
+	nowhere progress = iota // the same would come of the next one now
+	further                 // less is open, or the head has moved
+)
+
 // attempt inserts the first of what is open at the heads as they are known, and
-// if that fails finds out what of it is stored nevertheless. It may return nil
-// without having got any further: then others were faster, or a majority has not
-// yet got what is in the way.
-func (b *batch) attempt(ctx context.Context) error {
+// if that fails finds out what of it is stored nevertheless.
+func (b *batch) attempt(ctx context.Context) (progress, error) {
 	documents, err := b.place(ctx, b.next())
 	if err != nil {
-		return err
+		return nowhere, err
+	}
+	if late := sleep(ctx, b.courtesy.wait(time.Now())); late != nil {
+		return nowhere, late
 	}
 	n, err := b.insert(ctx, documents)
 	b.settle(documents[:n])
 	switch {
 	case err == nil:
-		return nil
+		return further, nil
 	case driver.IsDuplicateKeyError(err):
-		b.tails.drop(documents[n].Room)
+		return b.examine(ctx, documents[n])
+	case cut(err):
+		b.outcome = outcomeSome
+		b.tails.clear()
+		return nowhere, b.recall(ctx)
 	default:
 		b.outcome = outcomeSome
 		b.tails.clear()
-		if !cut(err) {
-			return err
-		}
+		return nowhere, err
 	}
-	return b.recall(ctx)
+}
+
+// examine finds out what a document has met: its own nonce, or another event in
+// its place. What a majority has not yet got cannot be read: then it comes
+// nowhere.
+func (b *batch) examine(ctx context.Context, d eventDocument) (progress, error) {
+	mine := b.open[0]
+	var head tail
+	var headErr error
+	var reading sync.WaitGroup
+	reading.Go(func() { head, headErr = b.tail(ctx, d.Room) })
+	err := b.recall(ctx)
+	reading.Wait()
+	if err = errors.Join(err, headErr); err != nil {
+		b.tails.drop(d.Room)
+		return nowhere, err
+	}
+	b.tails.set(d.Room, head)
+	if b.results[mine].Event.Seq != 0 {
+		return further, nil
+	}
+	b.courtesy.meet(time.Now())
+	if head.seq >= d.Seq {
+		return further, nil
+	}
+	return nowhere, nil
 }
 
 // next are the drafts of the next insert.
@@ -172,7 +209,9 @@ func (b *batch) place(ctx context.Context, todo []int) ([]eventDocument, error) 
 // insert returns how many of the documents, in order, are surely stored by a
 // majority, and why not all.
 func (b *batch) insert(ctx context.Context, documents []eventDocument) (n int, err error) {
+	begun := time.Now()
 	_, err = b.events.InsertMany(ctx, documents)
+	b.courtesy.inserted(begun, time.Now())
 	var told driver.BulkWriteException
 	switch {
 	case err == nil:
@@ -229,6 +268,9 @@ func cut(err error) bool {
 
 // sleep waits, or returns the context's error when that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -48,8 +48,10 @@ type Store struct {
 
 	events, sessions, meta *driver.Collection
 
-	turn   chan struct{} // whoever has taken the one value appends, and owns tails
-	tails  *tails
+	turn     chan struct{} // whoever has taken the one value appends, and owns what follows
+	tails    *tails
+	courtesy courtesy
+
 	write  atomic.Int32 // a writeState
 	groups atomic.Int32 // a groupState
 	swept  atomic.Int64 // when ended sessions were last deleted, Unix milliseconds

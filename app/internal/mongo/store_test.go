@@ -1,30 +1,48 @@
 package mongo
 
 import (
-	"fmt"
+	"context"
 	"testing"
+	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/chat/chattest"
-	"github.com/simpletalk/simpletalk/app/internal/mongo/mongotest"
-	"github.com/simpletalk/simpletalk/proto/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { chattest.Main(m, openTarget) }
 
-func TestStore(t *testing.T) {
-	server := mongotest.Start(t)
-	var n int
-	chattest.Store(t,
-		func(t *testing.T) chat.Store { n++; return openURI(t, server.URI(fmt.Sprint("suite", n))) },
-		func(t *testing.T, s chat.Store) chat.Store { return openURI(t, server.URI(s.(*Store).database)) })
+func openTarget(ctx context.Context, uri string) (chat.Store, error) {
+	return Open(ctx, uri, Options{})
 }
 
-func openURI(t testing.TB, uri string) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), uri, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+func TestStore(t *testing.T) {
+	each(t, func(t *testing.T, fresh func() string) {
+		uris := map[chat.Store]string{}
+		chattest.Store(t, chattest.Implementation{
+			Open: func(t *testing.T) chat.Store {
+				uri := fresh()
+				s := openURI(t, uri)
+				uris[s] = uri
+				return s
+			},
+			Again:   func(t *testing.T, s chat.Store) chat.Store { return openURI(t, uris[s]) },
+			Batches: chattest.Begun,
+		})
+	})
+}
+
+// TestProcesses keeps to few events: FerretDB reads a collection from one end
+// to the other.
+func TestProcesses(t *testing.T) {
+	each(t, func(t *testing.T, fresh func() string) {
+		chattest.Processes(t, chattest.Shared{
+			Open:    openTarget,
+			New:     func(*testing.T) string { return fresh() },
+			Batches: chattest.Begun,
+			For:     2 * time.Second,
+			Share:   0.03, // nobody starves; no lock shares evenly here
+			Rounds:  10,
+			Pause:   5 * time.Millisecond,
+		})
+	})
 }

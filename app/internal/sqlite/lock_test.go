@@ -12,26 +12,27 @@ import (
 	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/chat/chattest"
 )
 
 // hung is a process that keeps the lock and does not run.
-func hung(t *testing.T, dir string) *process {
+func hung(t *testing.T, dir string) *chattest.Process {
 	t.Helper()
 	p := start(t, "hold", dir)
-	if line := p.line(); line != "held" {
+	if line := p.Line(); line != "held" {
 		t.Fatal(line)
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 // wantHeldUp checks that err is unavailable because of p, and says so.
-func wantHeldUp(t *testing.T, p *process, err error) {
+func wantHeldUp(t *testing.T, p *chattest.Process, err error) {
 	t.Helper()
-	if !errors.Is(err, chat.ErrUnavailable) || !strings.Contains(err.Error(), fmt.Sprintf("process %d keeps", p.pid())) {
-		t.Errorf("got %v, want unavailable because of process %d", err, p.pid())
+	if !errors.Is(err, chat.ErrUnavailable) || !strings.Contains(err.Error(), fmt.Sprintf("process %d keeps", p.PID())) {
+		t.Errorf("got %v, want unavailable because of process %d", err, p.PID())
 	}
 }
 
@@ -65,9 +66,9 @@ func TestHungHolderIsNamedInTime(t *testing.T) {
 	_, err = Open(t.Context(), dir, Options{LockWait: wait})
 	wantHeldUp(t, p, err)
 
-	p.cmd.Process.Signal(syscall.SIGCONT)
-	p.next()
-	p.rest()
+	p.Signal(syscall.SIGCONT)
+	p.Next()
+	p.Rest()
 	wantAppends(t, s)
 }
 
@@ -76,7 +77,7 @@ func TestKilledHolderFreesTheLock(t *testing.T) {
 	s := openIn(t, dir)
 	t.Cleanup(func() { s.Close() })
 	p := hung(t, dir)
-	time.AfterFunc(100*time.Millisecond, func() { p.cmd.Process.Kill() })
+	time.AfterFunc(100*time.Millisecond, func() { p.Signal(syscall.SIGKILL) })
 	wantAppends(t, s) // it waits, and goes on
 }
 

@@ -29,7 +29,8 @@ const closeWait = time.Second
 //  1. A write waits at most Options.LockWait for the others, and its error then
 //     names who holds them all up.
 //  2. Reads never wait for writes.
-//  3. Once damage was seen nothing is written any more: every write is
+//  3. A batch is atomic: whatever happens, all of it is stored or nothing.
+//  4. Once damage was seen nothing is written any more: every write is
 //     chat.ErrCorrupt until the next Open.
 //
 // Its methods may be called concurrently; after Close they fail.

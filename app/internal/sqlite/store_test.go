@@ -8,9 +8,11 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	chattest.Store(t,
-		func(t *testing.T) chat.Store { return openIn(t, t.TempDir()) },
-		func(t *testing.T, s chat.Store) chat.Store { return openIn(t, s.(*Store).dir.path) })
+	chattest.Store(t, chattest.Implementation{
+		Open:    func(t *testing.T) chat.Store { return openIn(t, t.TempDir()) },
+		Again:   func(t *testing.T, s chat.Store) chat.Store { return openIn(t, s.(*Store).dir.path) },
+		Batches: chattest.Whole,
+	})
 }
 
 func openIn(t testing.TB, dir string) *Store {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
+	"github.com/simpletalk/simpletalk/app/internal/chat/chattest"
 )
 
 // wantRefused checks that a directory is refused in one line that holds every
@@ -125,9 +126,9 @@ func TestForbiddenDirectory(t *testing.T) {
 	}
 	for _, dir := range []string{closed, closed + "/data"} {
 		p := startAs(t, user, "open", dir)
-		p.line()
-		p.next()
-		got := p.line()
+		p.Line()
+		p.Next()
+		got := p.Line()
 		t.Log(got)
 		if !strings.Contains(got, "user ") || !strings.Contains(got, "may not write there") || !strings.Contains(got, closed) {
 			t.Errorf("%s: %q does not explain who may not write where", dir, got)
@@ -163,9 +164,9 @@ func TestForbiddenFile(t *testing.T) {
 			}
 		}
 		p := startAs(t, &syscall.Credential{Uid: 65534, Gid: 65534}, "open", dir)
-		p.line()
-		p.next()
-		if got := p.line(); !strings.Contains(got, "user 65534 may not write there") {
+		p.Line()
+		p.Next()
+		if got := p.Line(); !strings.Contains(got, "user 65534 may not write there") {
 			t.Errorf("with %s of root: %q does not say who may not write", name, got)
 		}
 	}
@@ -215,7 +216,7 @@ func TestFullDisk(t *testing.T) {
 
 	ballast := filepath.Join(dir, "ballast")
 	fill(t, ballast)
-	stored := told{"lobby": {}}
+	stored := chattest.Told{"lobby": {}}
 	var err error
 	for b := 0; err == nil && b < 1000; b++ { // the log may have room left
 		var got []chat.Appended
@@ -240,7 +241,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("ping after: %v", err)
 	}
 	wantAppends(t, s)
-	if untold := stored.check(t, s); untold != 2 {
+	if untold := stored.Check(t, s); untold != 2 {
 		t.Errorf("%d events are stored beside those reported, want 2", untold)
 	}
 }

@@ -17,15 +17,34 @@ import (
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
-// Store checks every guarantee of [chat.Store]. open returns a store on a new,
-// empty log; again opens the log of a store once more, beside it or after its
-// Close, as another process would. The suite closes what it is given. It keeps
-// to a few hundred events per log, for stores that are slow in tests.
-func Store(t *testing.T, open func(t *testing.T) chat.Store, again func(t *testing.T, s chat.Store) chat.Store) {
-	s := suite{open: open, again: again}
+// Implementation is a [chat.Store] to be checked.
+type Implementation struct {
+	// Open returns a store on a new, empty log.
+	Open func(t *testing.T) chat.Store
+	// Again opens the log of a store once more, beside it or after its Close,
+	// as another process would.
+	Again func(t *testing.T, s chat.Store) chat.Store
+	// Batches is what it promises of a batch whose outcome is unknown.
+	Batches Batches
+}
+
+// Batches is what may be stored of a batch whose outcome is unknown.
+type Batches uint8
+
+const (
+	// Whole: all of it or nothing.
+	Whole Batches = iota
+	// Begun: some first part of it.
+	Begun
+)
+
+// Store checks every guarantee of [chat.Store]. It closes the stores it is
+// given, and keeps to a few hundred events per log, for stores that are slow in
+// tests.
+func Store(t *testing.T, s Implementation) {
 	for _, test := range []struct {
 		promise string
-		check   func(*testing.T, suite)
+		check   func(*testing.T, Implementation)
 	}{
 		{"an empty log has nothing", emptyLog},
 		{"append returns what it stored", appendReturns},
@@ -54,21 +73,16 @@ func Store(t *testing.T, open func(t *testing.T) chat.Store, again func(t *testi
 	}
 }
 
-type suite struct {
-	open  func(*testing.T) chat.Store
-	again func(*testing.T, chat.Store) chat.Store
-}
-
 // fresh is a store on a new log, closed with the test.
-func (s suite) fresh(t *testing.T) chat.Store {
+func (s Implementation) fresh(t *testing.T) chat.Store {
 	t.Helper()
-	return closing(t, s.open(t))
+	return closing(t, s.Open(t))
 }
 
 // beside is a second store on the log of first, closed with the test.
-func (s suite) beside(t *testing.T, first chat.Store) chat.Store {
+func (s Implementation) beside(t *testing.T, first chat.Store) chat.Store {
 	t.Helper()
-	return closing(t, s.again(t, first))
+	return closing(t, s.Again(t, first))
 }
 
 func closing(t *testing.T, s chat.Store) chat.Store {
@@ -154,7 +168,7 @@ func wantDense(t *testing.T, s chat.Store, room string, n int) []chat.Event {
 	return events
 }
 
-func emptyLog(t *testing.T, s suite) {
+func emptyLog(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	if h := head(t, st, "nowhere"); h != 0 {
 		t.Errorf("head = %d, want 0", h)
@@ -170,7 +184,7 @@ func emptyLog(t *testing.T, s suite) {
 	}
 }
 
-func appendReturns(t *testing.T, s suite) {
+func appendReturns(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	begin := time.Now().Truncate(time.Millisecond)
 	d := chat.Draft{Room: "lobby", Kind: "edit", User: chat.User{ID: "u-1", Name: "Grace"}, Nonce: "n1", Text: "hi"}
@@ -191,7 +205,7 @@ func appendReturns(t *testing.T, s suite) {
 	}
 }
 
-func emptyBatch(t *testing.T, s suite) {
+func emptyBatch(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	if got := appendAll(t, st); len(got) != 0 {
 		t.Errorf("append of nothing = %v", got)
@@ -199,7 +213,7 @@ func emptyBatch(t *testing.T, s suite) {
 	wantDense(t, st, "lobby", 0)
 }
 
-func denseSeqs(t *testing.T, s suite) {
+func denseSeqs(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	batch := slices.Concat(drafts("a", "x", 3), drafts("b", "x", 2), drafts("a", "y", 4))
 	for i, got := range appendAll(t, st, batch...) {
@@ -215,7 +229,7 @@ func denseSeqs(t *testing.T, s suite) {
 	}
 }
 
-func denseConcurrently(t *testing.T, s suite) {
+func denseConcurrently(t *testing.T, s Implementation) {
 	const appenders, batches, size = 8, 6, 3
 	first := s.fresh(t)
 	stores := []chat.Store{first, s.beside(t, first)}
@@ -251,7 +265,7 @@ func concurrently(n int, do func(i int)) {
 	wg.Wait()
 }
 
-func duplicates(t *testing.T, s suite) {
+func duplicates(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	first := appendAll(t, st, draft("lobby", "n1"))[0]
 	again := draft("lobby", "n1")
@@ -268,7 +282,7 @@ func duplicates(t *testing.T, s suite) {
 	wantDense(t, st, "lobby", 3)
 }
 
-func duplicateInBatch(t *testing.T, s suite) {
+func duplicateInBatch(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	second := draft("lobby", "n1")
 	second.Text = "said again"
@@ -282,7 +296,7 @@ func duplicateInBatch(t *testing.T, s suite) {
 	wantDense(t, st, "lobby", 2)
 }
 
-func duplicateConcurrently(t *testing.T, s suite) {
+func duplicateConcurrently(t *testing.T, s Implementation) {
 	const appenders = 16
 	first := s.fresh(t)
 	stores := []chat.Store{first, s.beside(t, first)}
@@ -312,7 +326,7 @@ func duplicateConcurrently(t *testing.T, s suite) {
 	}
 }
 
-func nonceScope(t *testing.T, s suite) {
+func nonceScope(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	other := draft("lobby", "n1")
 	other.User.ID = "u-bob"
@@ -325,7 +339,7 @@ func nonceScope(t *testing.T, s suite) {
 	wantDense(t, st, "den", 1)
 }
 
-func draftsReused(t *testing.T, s suite) {
+func draftsReused(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	batch := drafts("lobby", "n", 2)
 	appendAll(t, st, batch...)
@@ -335,7 +349,7 @@ func draftsReused(t *testing.T, s suite) {
 	}
 }
 
-func readYourWrites(t *testing.T, s suite) {
+func readYourWrites(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	other := s.beside(t, st)
 	writers, readers := []chat.Store{st, other}, []chat.Store{other, st}
@@ -352,7 +366,7 @@ func readYourWrites(t *testing.T, s suite) {
 	}
 }
 
-func pages(t *testing.T, s suite) {
+func pages(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	appendAll(t, st, drafts("lobby", "n", 10)...)
 	appendAll(t, st, drafts("lobbz", "n", 3)...) // a neighbour in any index
@@ -401,7 +415,7 @@ func pages(t *testing.T, s suite) {
 	}
 }
 
-func texts(t *testing.T, s suite) {
+func texts(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	odd := []string{
 		"", " ", "\n", "a\nb\tc", `"quoted" \ 'and' ; DROP TABLE events --`,
@@ -422,7 +436,7 @@ func texts(t *testing.T, s suite) {
 	}
 }
 
-func times(t *testing.T, s suite) {
+func times(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	for b := range 10 {
 		appendAll(t, st, drafts("lobby", fmt.Sprint(b), 3)...)
@@ -439,7 +453,7 @@ func times(t *testing.T, s suite) {
 	}
 }
 
-func rooms(t *testing.T, s suite) {
+func rooms(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	want := map[string]int64{"a": 2, "a-1": 1, "a1": 4, "a_1": 1, "b": 3, "0": 1, "zz": 2}
 	for room, n := range want {
@@ -463,8 +477,8 @@ func rooms(t *testing.T, s suite) {
 	}
 }
 
-func reopen(t *testing.T, s suite) {
-	st := s.open(t)
+func reopen(t *testing.T, s Implementation) {
+	st := s.Open(t)
 	epoch := st.Epoch()
 	stored := appendAll(t, st, drafts("lobby", "n", 5)...)
 	if err := st.PutSession(t.Context(), session(1, time.Hour)); err != nil {
@@ -490,7 +504,7 @@ func reopen(t *testing.T, s suite) {
 	}
 }
 
-func epochs(t *testing.T, s suite) {
+func epochs(t *testing.T, s Implementation) {
 	a, b := s.fresh(t), s.fresh(t)
 	if a.Epoch() == "" || a.Epoch() == b.Epoch() {
 		t.Errorf("two logs have the epochs %q and %q", a.Epoch(), b.Epoch())
@@ -525,7 +539,7 @@ func wantNoSession(t *testing.T, s chat.Store, hash [32]byte) {
 	}
 }
 
-func sessions(t *testing.T, s suite) {
+func sessions(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	other := s.beside(t, st)
 	one, two := session(1, time.Hour), session(2, time.Hour)
@@ -553,7 +567,7 @@ func put(t *testing.T, s chat.Store, session chat.Session) {
 	}
 }
 
-func sessionExpiry(t *testing.T, s suite) {
+func sessionExpiry(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	put(t, st, session(1, -time.Second))
 	wantNoSession(t, st, session(1, 0).TokenHash)
@@ -567,7 +581,7 @@ func sessionExpiry(t *testing.T, s suite) {
 	wantNoSession(t, st, short.TokenHash)
 }
 
-func endedContext(t *testing.T, s suite) {
+func endedContext(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	appendAll(t, st, drafts("lobby", "n", 3)...)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -590,9 +604,9 @@ func endedContext(t *testing.T, s suite) {
 	wantDense(t, st, "lobby", 3)
 }
 
-// contextEndsWithin: whatever an append was told when its context ended, each
-// batch is there as a whole or not at all, and repeating it completes the log.
-func contextEndsWithin(t *testing.T, s suite) {
+// contextEndsWithin: whatever an append was told when its context ended, no more
+// of a batch is there than may be, and repeating it completes the log.
+func contextEndsWithin(t *testing.T, s Implementation) {
 	const batches, size = 20, 4
 	st := s.fresh(t)
 	for b := range batches {
@@ -606,8 +620,11 @@ func contextEndsWithin(t *testing.T, s suite) {
 	fresh := 0
 	for b := range batches {
 		got := appendAll(t, st, drafts("lobby", fmt.Sprint(b), size)...)
-		for _, g := range got {
-			if g.Duplicate != got[0].Duplicate {
+		for i, g := range got {
+			switch {
+			case i > 0 && g.Duplicate && !got[i-1].Duplicate:
+				t.Errorf("batch %d was stored without its beginning", b)
+			case g.Duplicate != got[0].Duplicate && s.Batches == Whole:
 				t.Errorf("batch %d was stored in part", b)
 			}
 			if !g.Duplicate {
@@ -619,7 +636,7 @@ func contextEndsWithin(t *testing.T, s suite) {
 	t.Logf("%d of %d events were not stored before their context ended", fresh, batches*size)
 }
 
-func ping(t *testing.T, s suite) {
+func ping(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	for range 3 {
 		if err := st.Ping(t.Context()); err != nil {

@@ -11,7 +11,9 @@ import (
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestMemory(t *testing.T) {
-	chattest.Store(t,
-		func(*testing.T) chat.Store { return chat.NewMemory() },
-		func(_ *testing.T, s chat.Store) chat.Store { return s })
+	chattest.Store(t, chattest.Implementation{
+		Open:    func(*testing.T) chat.Store { return chat.NewMemory() },
+		Again:   func(_ *testing.T, s chat.Store) chat.Store { return s },
+		Batches: chattest.Whole,
+	})
 }
