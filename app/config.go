@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/simpletalk/simpletalk/app/internal/mongo"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
 )
@@ -18,6 +19,7 @@ import (
 // config is what serve is told by flags and environment.
 type config struct {
 	data    string
+	mongo   string // the URI of a MongoDB database, "" for the embedded store; a secret
 	origins []string
 	trusted []netip.Prefix
 	listen  string // "" when not asked for
@@ -63,6 +65,11 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 	if c.data == "" {
 		c.data = dataDefault()
 	}
+	uri, where, bad := mongoSecret.value()
+	if c.mongo = uri; bad == nil && uri != "" {
+		bad = in(where, mongo.CheckURI(uri))
+	}
+	err = errors.Join(err, bad)
 	v, where := originsSetting.value(f)
 	c.origins = split(v)
 	err = errors.Join(err, in(where, web.ValidOrigins(c.origins)))

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,14 @@ var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 // start runs serve and returns its address.
 func start(t *testing.T, cmd *exec.Cmd) (addr string) {
 	t.Helper()
+	addr, _ = startLogged(t, cmd)
+	return addr
+}
+
+// startLogged also returns what waits for the end of the process's log and
+// returns all of it.
+func startLogged(t *testing.T, cmd *exec.Cmd) (addr string, log func() string) {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -109,17 +118,24 @@ func start(t *testing.T, cmd *exec.Cmd) (addr string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(stderr)
+	var said bytes.Buffer
+	lines := bufio.NewScanner(io.TeeReader(stderr, &said))
 	for lines.Scan() {
 		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-			go io.Copy(io.Discard, stderr) // ends with the process
-			return m[1]
+			rest := make(chan string, 1)
+			go func() { // ends with the process
+				io.Copy(&said, stderr)
+				rest <- said.String()
+			}()
+			return m[1], func() string { return <-rest }
 		}
 		t.Log(lines.Text())
 	}
 	t.Fatal("the server does not listen")
-	return ""
+	return "", nil
 }
+
+func pid(cmd *exec.Cmd) string { return strconv.Itoa(cmd.Process.Pid) }
 
 func TestServeStopsCleanly(t *testing.T) {
 	cmd := app(t, "serve", "--listen", "127.0.0.1:0", "--data", "d")

@@ -20,7 +20,6 @@ import (
 	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/handover"
-	"github.com/simpletalk/simpletalk/app/internal/sqlite"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
@@ -41,7 +40,11 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "serve the chat",
-		Args:  cobra.NoArgs,
+		Long: `Serve runs the chat on the embedded store in the data directory, or on MongoDB
+when $MONGODB_URI, or the systemd credential simpletalk.mongodb-uri, names a
+database: mongodb://HOST[,HOST…]/DATABASE or mongodb+srv://HOST/DATABASE. There
+is no flag for it: anybody on the machine can read those.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readConfig(cmd.Flags())
 			if err != nil {
@@ -71,7 +74,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.Open(ctx, c.data, sqlite.Options{})
+	store, err := openStore(ctx, c, log)
 	if err != nil {
 		closeListeners(listeners)
 		return err

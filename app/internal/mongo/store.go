@@ -93,12 +93,12 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 func connect(uri string, opts Options) (*Store, error) {
 	c, err := parseURI(uri)
 	if err != nil {
-		return nil, fmt.Errorf("MONGODB_URI: %w", err)
+		return nil, fmt.Errorf("connection string: %w", err)
 	}
 	client, err := driver.Connect(c.client)
 	if err != nil {
 		parts, _ := splitURI(uri) // parseURI could
-		return nil, fmt.Errorf("MONGODB_URI: %w", parts.blame(err))
+		return nil, fmt.Errorf("connection string: %w", parts.blame(err))
 	}
 	db := client.Database(c.database)
 	s := &Store{
@@ -118,7 +118,7 @@ func (s *Store) load(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("store is MongoDB", "hosts", s.hosts, "database", s.database, "topology", kind)
 	if kind == standalone {
-		log.Warn("MongoDB is a standalone server: what is acknowledged is in one journal only, and a lost connection cannot be told from a lost write; a replica set, be it of one member, repairs the latter")
+		log.Warn("MongoDB is a standalone server: what is acknowledged is on one disk only; make it a replica set, of one member at first")
 	}
 	err = s.migrate(ctx)
 	var told driver.ServerError

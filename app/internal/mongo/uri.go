@@ -107,18 +107,17 @@ func splitURI(uri string) (uriParts, error) {
 	return p, validDatabase(p.database)
 }
 
-// hide remembers the secrets: user and password, as written and as meant, and
-// what the options say of passwords and tokens.
+// hide remembers the secrets: the password, as written and as meant, and what
+// the options say of passwords and tokens.
 func (p *uriParts) hide(user, query string, hasUser bool) error {
 	if hasUser {
 		name, password, _ := strings.Cut(user, ":")
-		for _, s := range []string{name, password} {
-			meant, err := url.PathUnescape(s)
-			if err != nil || strings.Contains(s, ":") {
-				return errors.New("a '%' or ':' in the user name or password must be written as %25 or %3A")
-			}
-			p.secrets = append(p.secrets, s, meant)
+		_, badName := url.PathUnescape(name)
+		meant, badPassword := url.PathUnescape(password)
+		if badName != nil || badPassword != nil || strings.Contains(password, ":") {
+			return errors.New("a '%' or ':' in the user name or password must be written as %25 or %3A")
 		}
+		p.secrets = append(p.secrets, password, meant)
 	}
 	for option := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
 		name, value, _ := strings.Cut(option, "=")
