@@ -98,6 +98,11 @@ func makeIndexes(ctx context.Context, c *driver.Collection, wanted []index) erro
 	return nil
 }
 
+// refusal is why a database is not used, now or later.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // migrate makes what is missing; it is idempotent, and several processes may
 // do it at once. A database that is not ours is left alone.
 func (s *Store) migrate(ctx context.Context) error {
@@ -110,7 +115,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 	} else if found.Generation != generation {
-		return fmt.Errorf("its schema is of generation %d, this build understands %d: use the build that wrote it, or a newer one", found.Generation, generation)
+		return refusal(fmt.Sprintf("its schema is of generation %d, this build understands %d: use the build that wrote it, or a newer one", found.Generation, generation))
 	}
 	if err := makeIndexes(ctx, s.events, eventIndexes()); err != nil {
 		return err
@@ -143,7 +148,7 @@ func (s *Store) wantEmpty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.New("it holds events of another program: name another database in the URI")
+	return refusal("it holds events of another program: name another database in the URI")
 }
 
 // readOrMakeEpoch: of several that make one the index on _id lets one win.

@@ -121,11 +121,11 @@ func (s *Store) load(ctx context.Context, log *slog.Logger) error {
 		log.Warn("MongoDB is a standalone server: what is acknowledged is on one disk only; make it a replica set, of one member at first")
 	}
 	err = s.migrate(ctx)
-	var told driver.ServerError
-	if err == nil || errors.Is(err, chat.ErrUnavailable) || driver.IsNetworkError(err) || driver.IsTimeout(err) || errors.As(err, &told) {
-		return s.fault(ctx, err)
+	var no refusal
+	if errors.As(err, &no) {
+		return fmt.Errorf("%s: database %s: %w", s.hosts, s.database, no)
 	}
-	return fmt.Errorf("%s: database %s: %w", s.hosts, s.database, s.fault(ctx, err))
+	return s.fault(ctx, err)
 }
 
 // topology is how the servers stand to each other.
