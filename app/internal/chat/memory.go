@@ -16,10 +16,10 @@ import (
 // statement of what a store has to do. Close keeps the data, so that the same
 // Memory can be taken for a reopened store.
 type Memory struct {
-	epoch string
-	now   func() time.Time
+	now func() time.Time
 
 	mu       sync.RWMutex
+	epoch    string
 	rooms    map[string]*memoryRoom
 	sessions map[[32]byte]Session
 }
@@ -143,6 +143,9 @@ func (m *Memory) Rooms(ctx context.Context) ([]RoomHead, error) {
 	var heads []RoomHead
 	for _, name := range slices.Sorted(maps.Keys(m.rooms)) {
 		events := m.rooms[name].events
+		if len(events) == 0 {
+			continue // nothing could be restored to it
+		}
 		last := events[len(events)-1]
 		heads = append(heads, RoomHead{Room: name, Head: last.Seq, At: last.At})
 	}
@@ -150,7 +153,11 @@ func (m *Memory) Rooms(ctx context.Context) ([]RoomHead, error) {
 }
 
 // Epoch is [Store]'s.
-func (m *Memory) Epoch() string { return m.epoch }
+func (m *Memory) Epoch() string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.epoch
+}
 
 // PutSession is [Store]'s.
 func (m *Memory) PutSession(ctx context.Context, s Session) error {

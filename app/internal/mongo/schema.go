@@ -165,7 +165,7 @@ func (s *Store) readOrMakeEpoch(ctx context.Context, found *logDocument) error {
 			return fmt.Errorf("%w: it is being made by another process", chat.ErrUnavailable)
 		}
 	}
-	s.epoch = found.Epoch
+	s.epoch.Store(&found.Epoch)
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (s *Store) wantSchema(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case l == nil || l.Epoch != s.epoch:
+	case l == nil || l.Epoch != s.Epoch():
 		return fmt.Errorf("%w: the log in database %s is no longer the one that was opened: restart the chat", chat.ErrUnavailable, s.database)
 	}
 	missing, err := lacking(ctx, s.events, eventIndexes())

@@ -44,7 +44,7 @@ type Store struct {
 	hosts    string
 	database string
 	now      func() time.Time
-	epoch    string
+	epoch    atomic.Pointer[string]
 
 	events, sessions, meta *driver.Collection
 
@@ -157,7 +157,7 @@ func (s *Store) topology(ctx context.Context) (topology, error) {
 }
 
 // Epoch is [chat.Store]'s.
-func (s *Store) Epoch() string { return s.epoch }
+func (s *Store) Epoch() string { return *s.epoch.Load() }
 
 // Ping is [chat.Store]'s. It asks the primary whether the log and its indexes
 // are there, and writes if the last write failed.

@@ -18,7 +18,7 @@ func openTarget(ctx context.Context, uri string) (chat.Store, error) {
 func TestStore(t *testing.T) {
 	each(t, func(t *testing.T, fresh func() string) {
 		uris := map[chat.Store]string{}
-		chattest.Store(t, chattest.Implementation{
+		mongo := chattest.Implementation{
 			Open: func(t *testing.T) chat.Store {
 				uri := fresh()
 				s := openURI(t, uri)
@@ -27,7 +27,9 @@ func TestStore(t *testing.T) {
 			},
 			Again:   func(t *testing.T, s chat.Store) chat.Store { return openURI(t, uris[s]) },
 			Batches: chattest.Begun,
-		})
+		}
+		t.Run("store", func(t *testing.T) { chattest.Store(t, mongo) })
+		t.Run("archive", func(t *testing.T) { chattest.Archive(t, mongo) })
 	})
 }
 

@@ -27,13 +27,13 @@ func (t *tails) drop(room string) { delete(t.of, room) }
 func (t *tails) clear() { clear(t.of) }
 
 // knownTail returns the remembered tail of a room, else the one it reads.
-func (b *batch) knownTail(ctx context.Context, room string) (tail, error) {
-	if t, ok := b.tails.of[room]; ok {
+func (s *Store) knownTail(ctx context.Context, room string) (tail, error) {
+	if t, ok := s.tails.of[room]; ok {
 		return t, nil
 	}
-	t, err := b.tail(ctx, room)
+	t, err := s.tail(ctx, room)
 	if err == nil {
-		b.tails.set(room, t)
+		s.tails.set(room, t)
 	}
 	return t, err
 }

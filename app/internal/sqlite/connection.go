@@ -19,7 +19,7 @@ type writeConn struct {
 
 	statements                []*sql.Stmt // all of the following
 	begin, commit             *sql.Stmt
-	tail, insert, post        *sql.Stmt
+	tail, insert, post, event *sql.Stmt
 	put, sweep, remove, probe *sql.Stmt
 }
 
@@ -76,6 +76,7 @@ func (c *writeConn) prepare(ctx context.Context) error {
 		{&c.insert, `INSERT INTO events (room, seq, at, kind, author, name, nonce, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (room, author, nonce) DO NOTHING`},
 		{&c.post, "SELECT seq, at, kind, author, name, nonce, text FROM events WHERE room = ? AND author = ? AND nonce = ?"},
+		{&c.event, "SELECT seq, at, kind, author, name, nonce, text FROM events WHERE room = ? AND seq = ?"},
 		{&c.put, "INSERT OR REPLACE INTO sessions (token_hash, user, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?)"},
 		{&c.sweep, "DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions WHERE expires_at <= ? LIMIT 100)"},
 		{&c.remove, "DELETE FROM sessions WHERE token_hash = ?"},

@@ -45,7 +45,7 @@ func (d directory) fault(err error) error {
 
 // known tells errors that a caller can branch on already.
 func known(err error) bool {
-	for _, k := range []error{chat.ErrUnavailable, chat.ErrFull, chat.ErrCorrupt, chat.ErrNotFound, context.Canceled, context.DeadlineExceeded} {
+	for _, k := range []error{chat.ErrUnavailable, chat.ErrFull, chat.ErrCorrupt, chat.ErrNotFound, chat.ErrConflict, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, k) {
 			return true
 		}

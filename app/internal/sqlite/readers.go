@@ -9,8 +9,8 @@ import (
 
 // readers are a few connections that cannot write.
 type readers struct {
-	db                                  *sql.DB
-	after, before, head, rooms, session *sql.Stmt
+	db                                            *sql.DB
+	after, before, head, rooms, session, sessions *sql.Stmt
 }
 
 // maxReaders bounds the connections that read. Each may cache readCache.
@@ -46,6 +46,7 @@ func (r *readers) prepare(ctx context.Context) error {
 		{&r.head, "SELECT coalesce(max(seq), 0) FROM events WHERE room = ?"},
 		{&r.rooms, roomHeads},
 		{&r.session, "SELECT user, name, created_at, expires_at FROM sessions WHERE token_hash = ? AND expires_at > ?"},
+		{&r.sessions, "SELECT token_hash, user, name, created_at, expires_at FROM sessions WHERE expires_at > ?"},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, p.query)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
@@ -37,7 +38,7 @@ const closeWait = time.Second
 type Store struct {
 	dir     directory
 	now     func() time.Time
-	epoch   string
+	epoch   atomic.Pointer[string]
 	readers *readers
 	writer  *writer
 }
@@ -121,7 +122,9 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.readers.prepare(ctx); err != nil {
 		return s.dir.fault(err)
 	}
-	err = s.readers.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&s.epoch)
+	var epoch string
+	err = s.readers.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&epoch)
+	s.epoch.Store(&epoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s.dir.damaged(errors.New("it has no epoch"))
 	}
@@ -129,7 +132,7 @@ func (s *Store) load(ctx context.Context) error {
 }
 
 // Epoch is [chat.Store]'s.
-func (s *Store) Epoch() string { return s.epoch }
+func (s *Store) Epoch() string { return *s.epoch.Load() }
 
 // Ping is [chat.Store]'s. It asks the file system for permission and space and
 // takes the right to write, but writes only if the last write failed: then

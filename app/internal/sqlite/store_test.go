@@ -8,11 +8,13 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	chattest.Store(t, chattest.Implementation{
+	embedded := chattest.Implementation{
 		Open:    func(t *testing.T) chat.Store { return openIn(t, t.TempDir()) },
 		Again:   func(t *testing.T, s chat.Store) chat.Store { return openIn(t, s.(*Store).dir.path) },
 		Batches: chattest.Whole,
-	})
+	}
+	t.Run("store", func(t *testing.T) { chattest.Store(t, embedded) })
+	t.Run("archive", func(t *testing.T) { chattest.Archive(t, embedded) })
 }
 
 func openIn(t testing.TB, dir string) *Store {

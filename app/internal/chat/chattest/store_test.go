@@ -11,9 +11,11 @@ import (
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestMemory(t *testing.T) {
-	chattest.Store(t, chattest.Implementation{
+	memory := chattest.Implementation{
 		Open:    func(*testing.T) chat.Store { return chat.NewMemory() },
 		Again:   func(_ *testing.T, s chat.Store) chat.Store { return s },
 		Batches: chattest.Whole,
-	})
+	}
+	t.Run("store", func(t *testing.T) { chattest.Store(t, memory) })
+	t.Run("archive", func(t *testing.T) { chattest.Archive(t, memory) })
 }
