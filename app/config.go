@@ -65,11 +65,7 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 	if c.data == "" {
 		c.data = dataDefault()
 	}
-	uri, where, bad := mongoSecret.value()
-	if c.mongo = uri; bad == nil && uri != "" {
-		bad = in(where, mongo.CheckURI(uri))
-	}
-	err = errors.Join(err, bad)
+	c.mongo, err = readMongo()
 	v, where := originsSetting.value(f)
 	c.origins = split(v)
 	err = errors.Join(err, in(where, web.ValidOrigins(c.origins)))
@@ -85,6 +81,15 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 		err = errors.Join(err, in(where, bad))
 	}
 	return c, err
+}
+
+// readMongo returns the URI of a MongoDB database, "" if there is none.
+func readMongo() (string, error) {
+	uri, where, err := mongoSecret.value()
+	if err == nil && uri != "" {
+		err = in(where, mongo.CheckURI(uri))
+	}
+	return uri, err
 }
 
 // in says where a mistake was made.

@@ -12,9 +12,19 @@ import (
 )
 
 // openStore opens MongoDB if a URI names one, else the embedded store.
-func openStore(ctx context.Context, c config, log *slog.Logger) (chat.Store, error) {
+func openStore(ctx context.Context, c config, log *slog.Logger) (chat.Archive, error) {
 	if c.mongo != "" {
-		return mongo.Open(ctx, c.mongo, mongo.Options{Log: log})
+		s, err := mongo.Open(ctx, c.mongo, mongo.Options{Log: log})
+		return orNone(s, err)
 	}
-	return sqlite.Open(ctx, c.data, sqlite.Options{})
+	s, err := sqlite.Open(ctx, c.data, sqlite.Options{})
+	return orNone(s, err)
+}
+
+// orNone keeps a nil pointer from becoming a store.
+func orNone[S chat.Archive](s S, err error) (chat.Archive, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }

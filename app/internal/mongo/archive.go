@@ -37,6 +37,7 @@ func (s *Store) Restore(ctx context.Context, events []chat.Event) error {
 // restore inserts what follows on the tails; what is behind them must be there.
 func (s *Store) restore(ctx context.Context, events []chat.Event) error {
 	var documents []eventDocument
+	behind := map[string][]chat.Event{}
 	tails := map[string]tail{}
 	for _, e := range events {
 		last, known := tails[e.Room]
@@ -46,10 +47,8 @@ func (s *Store) restore(ctx context.Context, events []chat.Event) error {
 				return s.fault(ctx, err)
 			}
 		}
-		if 0 < e.Seq && e.Seq <= last.seq {
-			if err := s.isStored(ctx, e); err != nil {
-				return err
-			}
+		if 0 < e.Seq && e.Seq <= last.seq && !known {
+			behind[e.Room] = append(behind[e.Room], e)
 			continue
 		}
 		if err := e.Follows(last.seq, last.at); err != nil {
@@ -57,6 +56,11 @@ func (s *Store) restore(ctx context.Context, events []chat.Event) error {
 		}
 		tails[e.Room] = tail{e.Seq, e.At.UnixMilli()}
 		documents = append(documents, documentOf(e))
+	}
+	for room, events := range behind {
+		if err := s.wantStored(ctx, room, events); err != nil {
+			return err
+		}
 	}
 	return s.insertAsTheyAre(ctx, documents)
 }
@@ -81,14 +85,26 @@ func (s *Store) insertAsTheyAre(ctx context.Context, documents []eventDocument) 
 	return nil
 }
 
-// isStored tells why an event is not the one in its place.
-func (s *Store) isStored(ctx context.Context, e chat.Event) error {
-	var d eventDocument
-	err := s.events.FindOne(ctx, bson.D{{Key: "room", Value: e.Room}, {Key: "seq", Value: e.Seq}}).Decode(&d)
+// wantStored tells which of a room's events is not the one in its place.
+func (s *Store) wantStored(ctx context.Context, room string, events []chat.Event) error {
+	var seqs bson.A
+	for _, e := range events {
+		seqs = append(seqs, e.Seq)
+	}
+	documents, err := s.find(ctx, bson.D{{Key: "room", Value: room}, {Key: "seq", Value: bson.D{{Key: "$in", Value: seqs}}}})
 	if err != nil {
 		return s.fault(ctx, err)
 	}
-	return e.Repeats(d.event())
+	stored := map[int64]chat.Event{}
+	for _, d := range documents {
+		stored[d.Seq] = d.event()
+	}
+	for _, e := range events {
+		if err := e.Repeats(stored[e.Seq]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EachSession is [chat.Archive]'s.

@@ -1,0 +1,112 @@
+package archive
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// version is the format's. A later one that an older build could misread counts
+// it up; further fields are ignored.
+const version = 1
+
+// Kinds of a line.
+const (
+	kindLog     = "log"
+	kindEvent   = "event"
+	kindSession = "session"
+	kindEnd     = "end"
+)
+
+type logLine struct {
+	T       string `json:"t"`
+	Version int    `json:"version"`
+	Epoch   string `json:"epoch"`
+	Rooms   int64  `json:"rooms"`
+	Events  int64  `json:"events"`
+}
+
+type eventLine struct {
+	T      string `json:"t"`
+	Room   string `json:"room"`
+	Seq    int64  `json:"seq"`
+	At     int64  `json:"at"` // Unix milliseconds
+	Kind   string `json:"kind"`
+	Author string `json:"author"`
+	Name   string `json:"name"`
+	Nonce  string `json:"nonce"`
+	Text   string `json:"text"`
+}
+
+type sessionLine struct {
+	T         string `json:"t"`
+	Hash      string `json:"hash"`
+	User      string `json:"user"`
+	Name      string `json:"name"`
+	CreatedAt int64  `json:"created_at"`
+	ExpiresAt int64  `json:"expires_at"`
+}
+
+type endLine struct {
+	T string `json:"t"`
+	Counts
+	SHA256 string `json:"sha256"`
+}
+
+// Counts is what a stream holds.
+type Counts struct {
+	Rooms    int64 `json:"rooms"`
+	Events   int64 `json:"events"`
+	Sessions int64 `json:"sessions"`
+}
+
+// String is for people.
+func (c Counts) String() string {
+	return fmt.Sprintf("%d rooms, %d events, %d sessions", c.Rooms, c.Events, c.Sessions)
+}
+
+// lineOf refuses what JSON cannot hold as it is.
+func lineOf(e chat.Event) (eventLine, error) {
+	for _, s := range []string{e.Room, e.User.ID, e.User.Name, e.Nonce, e.Text} {
+		if !utf8.ValidString(s) {
+			return eventLine{}, fmt.Errorf("event %d of room %s is not valid UTF-8", e.Seq, e.Room)
+		}
+	}
+	return eventLine{
+		T: kindEvent, Room: e.Room, Seq: e.Seq, At: e.At.UnixMilli(), Kind: string(e.Kind),
+		Author: e.User.ID, Name: e.User.Name, Nonce: e.Nonce, Text: e.Text,
+	}, nil
+}
+
+func (l eventLine) event() chat.Event {
+	return chat.Event{
+		Room: l.Room, Seq: l.Seq, At: milliseconds(l.At), Kind: wire.EventKind(l.Kind),
+		User: chat.User{ID: l.Author, Name: l.Name}, Nonce: l.Nonce, Text: l.Text,
+	}
+}
+
+func lineOfSession(s chat.Session) sessionLine {
+	return sessionLine{
+		T: kindSession, Hash: hex.EncodeToString(s.TokenHash[:]), User: s.User.ID, Name: s.User.Name,
+		CreatedAt: s.CreatedAt.UnixMilli(), ExpiresAt: s.ExpiresAt.UnixMilli(),
+	}
+}
+
+func (l sessionLine) session() (chat.Session, error) {
+	s := chat.Session{
+		User:      chat.User{ID: l.User, Name: l.Name},
+		CreatedAt: milliseconds(l.CreatedAt), ExpiresAt: milliseconds(l.ExpiresAt),
+	}
+	hash, err := hex.DecodeString(l.Hash)
+	if err != nil || copy(s.TokenHash[:], hash) != len(s.TokenHash) || len(hash) != len(s.TokenHash) {
+		return s, errors.New("the hash of a session must be 64 hexadecimal digits")
+	}
+	return s, nil
+}
+
+func milliseconds(unix int64) time.Time { return time.UnixMilli(unix).UTC() }
