@@ -113,6 +113,8 @@ type talker struct {
 	t   testing.TB
 	ws  *ws.Client
 	got []any // lines read and not yet taken
+
+	patience time.Duration // how long it waits for anything
 }
 
 // dial connects with a cookie.
@@ -131,7 +133,7 @@ func (h *house) dialWith(cookie string, client *http.Client) *talker {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { c.CloseNow() })
-	return &talker{t: h.t, ws: c}
+	return &talker{t: h.t, ws: c, patience: patience}
 }
 
 // meet dials and says hello.
@@ -154,7 +156,7 @@ func (c *talker) say(lines ...string) {
 
 // next returns the next line.
 func (c *talker) next() (any, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 	defer cancel()
 	for len(c.got) == 0 {
 		frame, err := c.ws.Read(ctx)
