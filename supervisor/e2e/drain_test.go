@@ -17,20 +17,31 @@ import (
 // No request is refused or fails on a reload, and everybody ends with every
 // message exactly once and in order.
 func TestPeopleTalkOnThroughDeploysAndKills(t *testing.T) {
-	const people, rooms, reloads = 200, 20, 10
+	talkOn(t, conversation{people: 200, rooms: 20, rate: 200, reloads: 10})
+}
+
+// conversation is what goes on while a site is reloaded and, after each third
+// time, killed.
+type conversation struct {
+	people, rooms int
+	rate          int // messages a second
+	reloads       int
+}
+
+func talkOn(t *testing.T, c conversation) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	s := open(t, builds[0])
-	crowd := gather(t, s, people, rooms)
+	crowd := gather(t, s, c.people, c.rooms)
 
 	prober := &prober{addr: s.addr}
 	probing, stopProbing := context.WithCancel(t.Context())
 	var probes sync.WaitGroup
 	probes.Go(func() { prober.run(probing, 100) })
-	crowd.talk(200)
+	crowd.talk(c.rate)
 
 	var kills []span
 	before := s.mustHealth()
-	for i := range reloads {
+	for i := range c.reloads {
 		commit := []string{"bbbb", "aaaa"}[i%2]
 		s.install(builds[(i+1)%2])
 		d := s.hangup()
@@ -210,9 +221,27 @@ func (c *crowd) log(room string) []wire.Event {
 	}
 }
 
-// check holds what everybody got against the rooms' logs: every post is there
-// once, where its acknowledgement said, and everybody has the log.
+// check holds what everybody got against the rooms' logs, and nobody may have
+// been refused a post.
 func (c *crowd) check() {
+	c.t.Helper()
+	for _, nak := range c.naks() {
+		c.t.Error(nak)
+	}
+	c.checkLogs()
+}
+
+// naks are the refusals of posts that were stored later.
+func (c *crowd) naks() (all []string) {
+	for _, g := range c.guests {
+		g.note(func() { all = append(all, g.naks...) })
+	}
+	return all
+}
+
+// checkLogs: every post is there once, where its acknowledgement said, and
+// everybody has the log.
+func (c *crowd) checkLogs() {
 	c.t.Helper()
 	stored := 0
 	for _, room := range c.rooms {

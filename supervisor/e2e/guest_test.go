@@ -30,6 +30,7 @@ type guest struct {
 	conn     *ws.Client
 	connects int
 	closes   []string // why connections ended
+	naks     []string // why posts were refused for now
 	faults   []string // what must never happen
 }
 
@@ -138,7 +139,7 @@ func (g *guest) take(ctx context.Context, c *ws.Client, m any, err error) {
 			}
 		}
 	case *wire.Nak:
-		g.fault("nak %s: %s", m.Code, m.Msg)
+		g.refused(ctx, m)
 	case *wire.Err:
 		g.fault("err %s: %s", m.Code, m.Msg)
 	case *wire.Reset:
@@ -149,6 +150,24 @@ func (g *guest) take(ctx context.Context, c *ws.Client, m any, err error) {
 	if err != nil {
 		g.fault("unreadable line: %v", err)
 	}
+}
+
+// refused repeats a post when the server has said that it may. The mutex is held.
+func (g *guest) refused(ctx context.Context, nak *wire.Nak) {
+	if nak.RetryMS == 0 {
+		g.fault("nak %s: %s", nak.Code, nak.Msg)
+		return
+	}
+	g.naks = append(g.naks, fmt.Sprintf("nak %s: %s", nak.Code, nak.Msg))
+	time.AfterFunc(time.Duration(nak.RetryMS)*time.Millisecond, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, p := range g.waiting {
+			if p.Nonce == nak.Nonce && g.conn != nil {
+				g.conn.Write(ctx, ws.Text, wire.AppendLine(nil, p)) // without a connection the next greeting repeats it
+			}
+		}
+	})
 }
 
 // post says something; if nobody listens at the moment, later.

@@ -12,7 +12,8 @@ type trial struct {
 	clients, chatters, rooms, rate int
 	reloads, kills                 int
 	plain                          bool
-	front                          siteFile // of an nginx between the clients and the site; "": none
+	front                          siteFile    // of an nginx between the clients and the site; "": none
+	inspect                        func(*site) // what else must hold after all that; nil: nothing
 }
 
 // The promise of the whole: people who talk notice neither deploys nor kills.
@@ -77,6 +78,9 @@ func (r trial) run(t *testing.T) {
 		}
 	}
 	report, code := wait()
+	if r.inspect != nil {
+		r.inspect(s)
+	}
 	if report.HTTPFailed > 0 && report.unkilled(kills) == 0 {
 		t.Logf("%d requests died with the worker that had taken them", report.HTTPFailed)
 		report.HTTPFailed, code = 0, 0

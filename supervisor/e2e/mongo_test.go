@@ -1,0 +1,249 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// mongoPassword is in the URI of every MongoDB here, and must be nowhere else.
+const mongoPassword = "hunter2-is-secret"
+
+// startMongo starts an independently written MongoDB-compatible server, which
+// ends with the test, and returns its address.
+func startMongo(t *testing.T) string {
+	t.Helper()
+	c := exec.Command(binaries.ferretdb(t), t.TempDir())
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		c.Process.Kill()
+		c.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the MongoDB server does not listen: %v", err)
+	}
+	u, err := url.Parse(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// ferretdb returns the path of the server's executable. It is a module of its
+// own, which may be missing where there is no way to get it.
+func (b *builder) ferretdb(t testing.TB) string {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	const name = "ferretdb"
+	if path := b.built[name]; path != "" {
+		return path
+	}
+	path := filepath.Join(b.dir, name)
+	c := exec.Command("go", "build", "-o", path, ".")
+	c.Dir = filepath.Join("..", "..", "app", "internal", "mongo", "ferretdb")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		skip(t, "FerretDB cannot be built: "+err.Error()+": "+string(out))
+	}
+	if b.built == nil {
+		b.built = map[string]string{}
+	}
+	b.built[name] = path
+	return path
+}
+
+func mongoURI(addr string) string {
+	return "mongodb://chat:" + mongoPassword + "@" + addr + "/chat?authMechanism=PLAIN"
+}
+
+// The promise of the whole on MongoDB, on a small scale, since FerretDB reads a
+// collection from one end to the other: people talk through deploys and kills,
+// nobody is disconnected, and nothing is lost, doubled or reordered. And nowhere
+// is the password to be seen.
+func TestNobodyNoticesDeploysAndKillsOnMongoDB(t *testing.T) {
+	t.Setenv("MONGODB_URI", mongoURI(startMongo(t)))
+	trial{clients: 60, chatters: 10, rooms: 3, rate: 20, reloads: 4, kills: 2, inspect: wantNoPassword}.run(t)
+}
+
+// And with guests who compare every message they got with the log.
+func TestPeopleTalkOnThroughDeploysAndKillsOnMongoDB(t *testing.T) {
+	t.Setenv("MONGODB_URI", mongoURI(startMongo(t)))
+	talkOn(t, conversation{people: 40, rooms: 8, rate: 20, reloads: 4})
+}
+
+// wantNoPassword looks for it in all that the site shows: command lines, the
+// control API, logs, and every file that it writes.
+func wantNoPassword(s *site) {
+	s.t.Helper()
+	st, err := s.status()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	program := st.Programs[0].Name
+	for _, args := range [][]string{
+		{"status", "--json"}, {"list"}, {"describe", program}, {"describe", program, "--json"},
+		{"logs", "--lines", "100000"}, {"logs", "--lines", "100000", "--json"},
+	} {
+		out, _, err := s.command(args...)
+		if err != nil {
+			s.t.Error(err)
+		}
+		if strings.Contains(out, mongoPassword) {
+			s.t.Errorf("supervisor %s shows the password:\n%s", strings.Join(args, " "), out)
+		}
+	}
+	if strings.Contains(s.output.String(), mongoPassword) {
+		s.t.Error("the site's output shows the password")
+	}
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		if b, _ := os.ReadFile(path); strings.Contains(string(b), mongoPassword) {
+			s.t.Errorf("%s shows the password", path)
+		}
+	}
+	filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if b, _ := os.ReadFile(path); strings.Contains(string(b), mongoPassword) {
+				s.t.Errorf("%s holds the password", path)
+			}
+		}
+		return nil
+	})
+}
+
+// While the store is away the worker lives on: readiness goes red, the
+// supervisor replaces nobody, a deploy is rejected, and when the store is back
+// it is ready again by itself.
+func TestAStoreThatIsAwayRestartsNobody(t *testing.T) {
+	way := newWay(t, startMongo(t))
+	t.Setenv("MONGODB_URI", mongoURI(way.addr())+"&serverSelectionTimeoutMS=1000")
+	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
+	s := open(t, builds[0], "--ready-timeout", "5s")
+	before := s.mustHealth()
+	crowd := gather(t, s, 10, 2)
+	crowd.talk(10)
+	time.Sleep(time.Second)
+
+	way.close()
+	s.eventually("readiness is red", func() bool { _, err := get(s.url() + "/readyz"); return err != nil })
+	s.install(builds[1])
+	if d := s.hangup(); d.Verdict != "rejected" || strings.Contains(d.Reason, mongoPassword) {
+		t.Errorf("a deploy while the store is away: %+v, want rejected", d)
+	}
+	time.Sleep(12 * time.Second) // a worker that does not answer for 10 s is replaced
+	wantNoPassword(s)
+	way.open()
+	s.eventually("readiness is green", func() bool { _, err := get(s.url() + "/readyz"); return err == nil })
+	if now := s.mustHealth(); now != before {
+		t.Errorf("%+v serves, before the store went away it was %+v", now, before)
+	}
+	crowd.hush()
+	crowd.checkLogs()
+	if len(crowd.naks()) == 0 {
+		t.Error("nobody was told that the store is away")
+	}
+	if n := crowd.reconnects(); n > 0 {
+		t.Errorf("%d were disconnected", n)
+	}
+	if d := s.hangup(); d.Verdict != "accepted" {
+		t.Errorf("a deploy when the store is back: %+v", d)
+	}
+}
+
+// way is a way to a server that can be closed.
+type way struct {
+	t        *testing.T
+	server   string
+	listener net.Listener
+	mu       sync.Mutex
+	conns    []net.Conn
+	carrying sync.WaitGroup
+}
+
+func newWay(t *testing.T, server string) *way {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &way{t: t, server: server, listener: l}
+	w.carrying.Go(func() { w.accept(l) })
+	t.Cleanup(func() {
+		w.close()
+		w.carrying.Wait()
+	})
+	return w
+}
+
+func (w *way) addr() string { return w.listener.Addr().String() }
+
+func (w *way) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", w.server)
+		if err != nil {
+			c.Close()
+			continue
+		}
+		w.mu.Lock()
+		w.conns = append(w.conns, c, s)
+		w.mu.Unlock()
+		w.carrying.Go(func() { carry(s, c) })
+		w.carrying.Go(func() { carry(c, s) })
+	}
+}
+
+// carry copies to the end, by plain reads: the pipes of splice(2) would stay
+// open for later ones.
+func carry(to io.WriteCloser, from io.Reader) {
+	io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
+	to.Close()
+}
+
+// close cuts everything and refuses what comes.
+func (w *way) close() {
+	w.listener.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+// open undoes close.
+func (w *way) open() {
+	w.t.Helper()
+	l, err := net.Listen("tcp", w.addr())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.listener = l
+	w.carrying.Go(func() { w.accept(l) })
+}
