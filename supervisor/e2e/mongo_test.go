@@ -85,7 +85,7 @@ func mongoURI(addr string) string {
 // is the password to be seen.
 func TestNobodyNoticesDeploysAndKillsOnMongoDB(t *testing.T) {
 	t.Setenv("MONGODB_URI", mongoURI(startMongo(t)))
-	trial{clients: 60, chatters: 10, rooms: 3, rate: 20, reloads: 4, kills: 2, inspect: wantNoPassword}.run(t)
+	trial{clients: 60, chatters: 10, rooms: 3, rate: 20, reloads: 3, kills: 1, inspect: wantNoPassword}.run(t)
 }
 
 // And with guests who compare every message they got with the log.

@@ -137,20 +137,20 @@ func (b *batch) attempt(ctx context.Context) (progress, error) {
 	}
 	n, err := b.insert(ctx, documents)
 	b.settle(documents[:n])
-	switch {
-	case err == nil:
+	if err == nil {
 		return further, nil
+	}
+	if !isTold(err) { // anything may have happened
+		b.outcome = outcomeSome
+		b.tails.clear()
+	}
+	switch {
 	case driver.IsDuplicateKeyError(err):
 		return b.examine(ctx, documents[n])
 	case cut(err):
-		b.outcome = outcomeSome
-		b.tails.clear()
-		return nowhere, b.recall(ctx)
-	default:
-		b.outcome = outcomeSome
-		b.tails.clear()
-		return nowhere, err
+		err = b.recall(ctx)
 	}
+	return nowhere, err
 }
 
 // examine finds out what a document has met: its own nonce, or another event in
@@ -216,11 +216,18 @@ func (b *batch) insert(ctx context.Context, documents []eventDocument) (n int, e
 	switch {
 	case err == nil:
 		return len(documents), nil
-	case errors.As(err, &told) && told.WriteConcernError == nil && len(told.WriteErrors) > 0:
+	case isTold(err) && errors.As(err, &told):
 		return told.WriteErrors[0].Index, err
 	default:
 		return 0, err
 	}
+}
+
+// isTold reports whether the server has told which document it did not store,
+// and why, and a majority has those before it.
+func isTold(err error) bool {
+	var told driver.BulkWriteException
+	return errors.As(err, &told) && told.WriteConcernError == nil && len(told.WriteErrors) > 0
 }
 
 // settle closes the first of what is open with what was stored of it.

@@ -33,7 +33,7 @@ func each(t *testing.T, test func(t *testing.T, fresh func() string)) {
 }
 
 // throwaway is a database of the server that a URI names, dropped with the test.
-func throwaway(t *testing.T, uri string) string {
+func throwaway(t testing.TB, uri string) string {
 	t.Helper()
 	name := fmt.Sprint("simpletalk_test_", time.Now().UnixNano())
 	uri = withDatabase(t, uri, name)
@@ -52,7 +52,7 @@ func throwaway(t *testing.T, uri string) string {
 }
 
 // withDatabase puts another database into a URI.
-func withDatabase(t *testing.T, uri, name string) string {
+func withDatabase(t testing.TB, uri, name string) string {
 	t.Helper()
 	parts, err := splitURI(uri)
 	if err != nil {

@@ -84,6 +84,7 @@ func once(name string, fate mongotest.Fate) (fates func(string) mongotest.Fate, 
 // TestOneCut: wherever the way is cut once, before or after the server has
 // done what it was asked, an append succeeds and stores each event once.
 func TestOneCut(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s, proxy, _ := behindProxy(t)
 	n := 0
 	for _, command := range []string{"insert", "find"} {
@@ -113,6 +114,7 @@ func TestOneCut(t *testing.T) {
 // TestManyCuts: several writers, and a way to the server that is cut again and
 // again after the server has answered.
 func TestManyCuts(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const writers, batches, size = 4, 8, 5
 	s, proxy, server := behindProxy(t)
 	other := openURI(t, server.URI("chat"))
@@ -164,6 +166,7 @@ func TestManyCuts(t *testing.T) {
 // TestServerIsKilled: two processes append while the server is killed and
 // started again.
 func TestServerIsKilled(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const kills = 4
 	server := mongotest.Start(t)
 	uri := server.URI("chat") + "?serverSelectionTimeoutMS=500"
@@ -208,6 +211,7 @@ func TestServerIsKilled(t *testing.T) {
 // TestStoreAway: what the callers are told while no server answers, and that
 // everything goes on by itself.
 func TestStoreAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	hang := func(string) mongotest.Fate { return mongotest.Hang }
 	for name, trouble := range map[string]struct {
 		begin, end func(t *testing.T, p *mongotest.Proxy)
@@ -247,6 +251,7 @@ func TestStoreAway(t *testing.T) {
 
 // TestOpenWithoutAServer ends soon, and says where it looked.
 func TestOpenWithoutAServer(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	begin := time.Now()
 	_, err := Open(t.Context(), "mongodb://127.0.0.1:1/chat", Options{})
 	if !errors.Is(err, chat.ErrUnavailable) || time.Since(begin) > 2*selectTimeout {

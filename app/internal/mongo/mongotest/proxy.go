@@ -34,6 +34,7 @@ type Proxy struct {
 
 	mu       sync.Mutex // guards what follows
 	fate     func(command string) Fate
+	record   func(command string, question []byte)
 	rewrite  func(command string, answer []byte) []byte
 	delay    time.Duration
 	listener net.Listener
@@ -76,6 +77,13 @@ func (p *Proxy) Fates(f func(command string) Fate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fate = f
+}
+
+// Record has f see each command, a whole message; nil ends that.
+func (p *Proxy) Record(f func(command string, question []byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.record = f
 }
 
 // Rewrite has f change each answer, a whole message; nil changes none.
@@ -166,7 +174,7 @@ func (p *Proxy) exchange(client, server net.Conn) error {
 		return err
 	}
 	command := commandOf(question)
-	fate, rewrite, delay := p.plan(command)
+	fate, rewrite, delay := p.plan(command, question)
 	if fate == CutBefore {
 		return io.EOF
 	}
@@ -198,9 +206,12 @@ func (p *Proxy) exchange(client, server net.Conn) error {
 	return err
 }
 
-func (p *Proxy) plan(command string) (f Fate, rewrite func(string, []byte) []byte, delay time.Duration) {
+func (p *Proxy) plan(command string, question []byte) (f Fate, rewrite func(string, []byte) []byte, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.record != nil {
+		p.record(command, question)
+	}
 	if p.fate != nil {
 		f = p.fate(command)
 	}
