@@ -6,6 +6,9 @@ LDFLAGS   = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 LISTEN   ?= 127.0.0.1:3000
 GO       ?= go
 
+# The MongoDB server of the tests: a module of its own.
+FERRETDB = app/internal/mongo/ferretdb
+
 # -race needs cgo, and cgo a C compiler.
 CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE      = $(if $(CC_FOUND),-race,)
@@ -50,6 +53,7 @@ lint: ## check formatting, vet and staticcheck
 check: ## check that go.mod and go.sum say exactly what the sources need
 	$(GO) mod verify
 	$(GO) mod tidy -diff
+	cd $(FERRETDB) && CGO_ENABLED=0 $(GO) vet . && $(GO) mod verify && $(GO) mod tidy -diff
 
 clean: ## remove what was built; ./data stays
 	rm -rf bin

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -113,22 +114,35 @@ func build(t testing.TB) string {
 		cache = os.TempDir()
 	}
 	program := filepath.Join(cache, "simpletalk", fmt.Sprintf("ferretdb-%x", h.Sum(nil)[:8]))
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	if err := compile(source, program); err != nil {
+	if err := buildOnce(source, program); err != nil {
 		lacking(t, fmt.Sprint("FerretDB cannot be built: ", err))
 	}
 	return program
 }
 
-// compile replaces program in one step: several tests may build at once.
-func compile(source, program string) error {
+// buildOnce builds program if it is not there. Of several processes that want it
+// one builds, the others wait.
+func buildOnce(source, program string) error {
 	if err := os.MkdirAll(filepath.Dir(program), 0o700); err != nil {
 		return err
 	}
-	part := fmt.Sprintf("%s.%d", program, os.Getpid())
-	defer os.Remove(part)
+	lock, err := os.OpenFile(program+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	if _, err := os.Stat(program); err == nil {
+		return nil
+	}
+	return compile(source, program)
+}
+
+// compile has the program appear in one step: it may be killed on the way.
+func compile(source, program string) error {
+	part := program + ".part"
 	c := exec.Command("go", "build", "-o", part, ".")
 	c.Dir = source
 	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly -buildvcs=false")
