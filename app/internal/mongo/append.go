@@ -41,6 +41,9 @@ func (s *Store) Append(ctx context.Context, drafts []chat.Draft) ([]chat.Appende
 	case <-ctx.Done():
 		return nil, fmt.Errorf("append: %s: %w: the append before takes too long: %w", s.hosts, chat.ErrUnavailable, ctx.Err())
 	}
+	if err := s.guard(ctx); err != nil {
+		return nil, fmt.Errorf("append: %w", s.fault(ctx, err))
+	}
 	b := newBatch(s, drafts)
 	err := s.wrote(b.store(ctx))
 	switch {

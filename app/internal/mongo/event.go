@@ -120,17 +120,13 @@ const (
 func (s *Store) Rooms(ctx context.Context) ([]chat.RoomHead, error) {
 	if s.groups.Load() != groupsLacking {
 		heads, err := s.roomsByGroup(ctx)
-		var lacks driver.CommandError
-		if !errors.As(err, &lacks) || driver.IsNetworkError(err) || driver.IsTimeout(err) {
+		if !hasCode(err, codeNotImplemented, codeNotSupported, codeUnknownGroup, codeCommandNotFound) {
 			return heads, s.readFault(ctx, err)
 		}
+		s.groups.Store(groupsLacking)
 	}
 	heads, err := s.roomsOneByOne(ctx)
-	if err != nil {
-		return nil, s.readFault(ctx, err)
-	}
-	s.groups.Store(groupsLacking)
-	return heads, nil
+	return heads, s.readFault(ctx, err)
 }
 
 // roomsPipeline takes the first of each room in the order of the index, which

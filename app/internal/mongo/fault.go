@@ -16,8 +16,12 @@ const (
 	codeUnauthorized      = 13
 	codeAuthFailed        = 18
 	codeNamespaceNotFound = 26
+	codeCommandNotFound   = 59
+	codeNotSupported      = 115
+	codeNotImplemented    = 238
 	codeAtlas             = 8000 // among others: wrong password, space quota exceeded
 	codeOutOfDiskSpace    = 14031
+	codeUnknownGroup      = 15952
 )
 
 // fault says what an error of the driver means to a caller. Nearly every one is
@@ -27,6 +31,8 @@ func (s *Store) fault(ctx context.Context, err error) error {
 	switch {
 	case err == nil, errors.Is(err, chat.ErrUnavailable), errors.Is(err, chat.ErrNotFound):
 		return err
+	case errors.As(err, new(refusal)):
+		return fmt.Errorf("%s: database %s: %w: %w", s.hosts, s.database, chat.ErrUnavailable, err)
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
 		return fmt.Errorf("%s: %w: %w", s.hosts, chat.ErrUnavailable, ctx.Err())
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -169,21 +170,42 @@ func (s *Store) readOrMakeEpoch(ctx context.Context, found *logDocument) error {
 	return nil
 }
 
-// wantSchema tells why nothing may be appended, nil if all is in place.
+// guardEvery is how often appends look whether the schema is still in place.
+const guardEvery = 10 * time.Second
+
+// guard keeps appends off a database whose log or indexes somebody has dropped.
+// The caller has the store's turn.
+func (s *Store) guard(ctx context.Context) error {
+	if time.Since(s.guarded) < guardEvery {
+		return nil
+	}
+	err := s.wantSchema(ctx)
+	if err == nil {
+		s.guarded = time.Now()
+	}
+	var no refusal
+	if errors.As(err, &no) {
+		return err
+	}
+	return nil // of a server that does not answer the append will tell
+}
+
+// wantSchema tells by a refusal why nothing may be appended, nil if all is in
+// place.
 func (s *Store) wantSchema(ctx context.Context) error {
 	l, err := s.readLog(ctx)
 	switch {
 	case err != nil:
 		return err
 	case l == nil || l.Epoch != s.Epoch():
-		return fmt.Errorf("%w: the log in database %s is no longer the one that was opened: restart the chat", chat.ErrUnavailable, s.database)
+		return refusal("it no longer holds the log that was opened: restart the chat")
 	}
 	missing, err := lacking(ctx, s.events, eventIndexes())
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: the unique index %s is missing in database %s: restart the chat to make it", chat.ErrUnavailable, missing[0].name, s.database)
+		return refusal(fmt.Sprintf("the unique index %s is missing: restart the chat to make it", missing[0].name))
 	}
 	return nil
 }

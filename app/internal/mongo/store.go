@@ -51,6 +51,7 @@ type Store struct {
 	turn     chan struct{} // whoever has taken the one value appends, and owns what follows
 	tails    *tails
 	courtesy courtesy
+	guarded  time.Time // when the schema was last found in place
 
 	write  atomic.Int32 // a writeState
 	groups atomic.Int32 // a groupState
@@ -121,6 +122,7 @@ func (s *Store) load(ctx context.Context, log *slog.Logger) error {
 		log.Warn("MongoDB is a standalone server: what is acknowledged is on one disk only; make it a replica set, of one member at first")
 	}
 	err = s.migrate(ctx)
+	s.guarded = time.Now()
 	var no refusal
 	if errors.As(err, &no) {
 		return fmt.Errorf("%s: database %s: %w", s.hosts, s.database, no)

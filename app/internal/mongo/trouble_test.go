@@ -279,12 +279,19 @@ func TestNotReadyWithoutIndexes(t *testing.T) {
 				t.Errorf("ping without %s = %v", name, err)
 			}
 			t.Log(err)
+			s.guarded = time.Time{}
+			if _, err := s.Append(t.Context(), posts("lobby", "late", 1)); !errors.Is(err, chat.ErrUnavailable) {
+				t.Errorf("append without %s = %v", name, err)
+			}
 			again := openURI(t, uri)
 			if err := again.Close(); err != nil {
 				t.Error(err)
 			}
 			if err := s.Ping(t.Context()); err != nil {
 				t.Errorf("ping after another has opened the store: %v", err)
+			}
+			if _, err := s.Append(t.Context(), posts("lobby", name, 1)); err != nil {
+				t.Errorf("append after another has opened the store: %v", err)
 			}
 		}
 		if _, err := s.meta.DeleteOne(t.Context(), bson.D{{Key: "_id", Value: logID}}); err != nil {
