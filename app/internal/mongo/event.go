@@ -42,6 +42,10 @@ func (d eventDocument) event() chat.Event {
 	}
 }
 
+// maxPage is how many events one answer of the server may hold: a page of the
+// chat, or of an export, is read in one round.
+const maxPage = 1000
+
 // After is [chat.Store]'s.
 func (s *Store) After(ctx context.Context, room string, seq int64, limit int) ([]chat.Event, error) {
 	return s.page(ctx, room, bson.D{{Key: "$gt", Value: seq}}, 1, limit)
@@ -59,7 +63,7 @@ func (s *Store) page(ctx context.Context, room string, seqs bson.D, order, limit
 		return nil, s.readFault(ctx, ctx.Err()) // to MongoDB 0 is no limit
 	}
 	documents, err := s.find(ctx, bson.D{{Key: "room", Value: room}, {Key: "seq", Value: seqs}},
-		options.Find().SetSort(bson.D{{Key: "seq", Value: order}}).SetLimit(int64(limit)))
+		options.Find().SetSort(bson.D{{Key: "seq", Value: order}}).SetLimit(int64(limit)).SetBatchSize(int32(min(limit, maxPage))))
 	if err != nil {
 		return nil, s.readFault(ctx, err)
 	}

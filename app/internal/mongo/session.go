@@ -18,6 +18,9 @@ import (
 // may not know how.
 const sweepEvery = 10 * time.Minute
 
+// sweepLimit is how long whoever puts a session may wait for that.
+const sweepLimit = time.Second
+
 // sessionDocument is a session under its token's hash.
 type sessionDocument struct {
 	Hash      []byte        `bson:"_id"`
@@ -45,15 +48,23 @@ func (s *Store) PutSession(ctx context.Context, session chat.Session) error {
 	if err := s.wrote(s.putSession(ctx, session)); err != nil {
 		return fmt.Errorf("put session: %w", s.fault(ctx, err))
 	}
+	s.sweep(ctx)
 	return nil
 }
 
-func (s *Store) putSession(ctx context.Context, session chat.Session) error {
-	if now, last := s.now().UnixMilli(), s.swept.Load(); now-last >= sweepEvery.Milliseconds() && s.swept.CompareAndSwap(last, now) {
-		if _, err := s.sessions.DeleteMany(ctx, s.ended()); err != nil {
-			return err
-		}
+// sweep deletes the sessions that have ended, if nobody has for a while. Nobody
+// gets them anyway: what it does not come to is left to a later one.
+func (s *Store) sweep(ctx context.Context) {
+	now, last := s.now().UnixMilli(), s.swept.Load()
+	if now-last < sweepEvery.Milliseconds() || !s.swept.CompareAndSwap(last, now) {
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
+	defer cancel()
+	s.sessions.DeleteMany(ctx, s.ended())
+}
+
+func (s *Store) putSession(ctx context.Context, session chat.Session) error {
 	replace := func() error {
 		_, err := s.sessions.ReplaceOne(ctx, byHash(session.TokenHash), sessionDocument{
 			Hash: session.TokenHash[:], User: session.User.ID, Name: session.User.Name,
