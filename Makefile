@@ -12,7 +12,7 @@ FERRETDB = app/internal/mongo/ferretdb
 # -race needs cgo, and cgo a C compiler.
 CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE      = $(if $(CC_FOUND),-race,)
-TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 15m
+TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 25m
 
 .PHONY: help build run test bench soak fuzz lint check clean linux
 

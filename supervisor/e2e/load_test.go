@@ -102,6 +102,21 @@ func (s *site) load(build string, args ...string) (process *os.Process, wait fun
 	}
 }
 
+// talk is load by [run300] until it is stopped, once everybody is connected.
+func (s *site) talk(build string) (stop func() (loadReport, int)) {
+	s.t.Helper()
+	process, wait := s.load(build, append(run300, "--plain", "--for", "10m")...)
+	s.eventually("everybody is connected", func() bool {
+		st, err := s.status()
+		return err == nil && len(st.Programs) > 0 && st.Programs[0].Instances[0].Conns >= 300
+	})
+	return func() (loadReport, int) {
+		s.t.Helper()
+		process.Signal(os.Interrupt)
+		return wait()
+	}
+}
+
 // checkMessages holds what must be true of every run: each message is stored
 // once and reached each of the members of its room once and in order, and no
 // request failed.

@@ -12,11 +12,7 @@ import (
 func TestNobodyNoticesAKilledSupervisor(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	s := openChat(t, builds[0])
-	_, wait := s.load(builds[0], append(run300, "--plain", "--for", "20s")...)
-	s.eventually("everybody is connected", func() bool {
-		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].Conns >= 300
-	})
+	stop := s.talk(builds[0])
 	for i := range 5 {
 		time.Sleep(500 * time.Millisecond)
 		before, err := s.status()
@@ -40,7 +36,7 @@ func TestNobodyNoticesAKilledSupervisor(t *testing.T) {
 			t.Errorf("the deploy after crash %d: exit %d, %s", i, code, out)
 		}
 	}
-	report, code := wait()
+	report, code := stop()
 	checkMessages(t, report, 60)
 	if code != 0 || report.Disconnects+report.Broken != 0 {
 		t.Errorf("exit %d, %d disconnected, %d broken: want 0 and nobody", code, report.Disconnects, report.Broken)
@@ -52,12 +48,8 @@ func TestNobodyNoticesAKilledSupervisor(t *testing.T) {
 func TestASupervisorIsKilledInTheMiddleOfADeploy(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	s := openChat(t, builds[0], "--bake", "500ms")
-	_, wait := s.load(builds[0], append(run300, "--plain", "--for", "50s")...)
-	s.eventually("everybody is connected", func() bool {
-		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].Conns >= 300
-	})
-	for i := range 12 {
+	stop := s.talk(builds[0])
+	for i := range 10 {
 		s.place(builds[(i+1)%2])
 		st, err := s.status()
 		if err != nil {
@@ -85,7 +77,7 @@ func TestASupervisorIsKilledInTheMiddleOfADeploy(t *testing.T) {
 		})
 		s.serves(fmt.Sprintf("a worker serves after kill %d", i))
 	}
-	report, code := wait()
+	report, code := stop()
 	checkMessages(t, report, 60)
 	if code != 0 || report.Disconnects+report.Broken != 0 {
 		t.Errorf("exit %d, %d disconnected, %d broken: want 0 and nobody", code, report.Disconnects, report.Broken)
@@ -182,11 +174,7 @@ func TestNothingOutlivesASupervisorForGood(t *testing.T) {
 func TestASupervisorIsKilledTogetherWithItsWorker(t *testing.T) {
 	build := binaries.app(t, "aaaa")
 	s := openChat(t, build)
-	_, wait := s.load(build, append(run300, "--plain", "--for", "20s")...)
-	s.eventually("everybody is connected", func() bool {
-		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].Conns >= 300
-	})
+	stop := s.talk(build)
 	for range 2 {
 		time.Sleep(time.Second)
 		st, err := s.status()
@@ -204,7 +192,7 @@ func TestASupervisorIsKilledTogetherWithItsWorker(t *testing.T) {
 			return err == nil && now.Programs[0].Instances[0].State == "running" && now.Programs[0].Instances[0].Conns >= 300
 		})
 	}
-	r, _ := wait()
+	r, _ := stop()
 	if r.Lost+r.Duplicated+r.Reordered != 0 || r.Acked != r.Sent || r.Received != 60*r.Acked {
 		t.Errorf("%d lost, %d duplicated, %d reordered; %d of %d acknowledged, %d copies", r.Lost, r.Duplicated, r.Reordered, r.Acked, r.Sent, r.Received)
 	}

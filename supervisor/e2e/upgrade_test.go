@@ -64,11 +64,7 @@ func TestNobodyNoticesAnUpgradedSupervisor(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	sup := supervisors(t)
 	s := openUpgradable(t, sup[0], builds[0])
-	_, wait := s.load(builds[0], append(run300, "--plain", "--for", "20s")...)
-	s.eventually("everybody is connected", func() bool {
-		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].Conns >= 300
-	})
+	stop := s.talk(builds[0])
 	before := 0
 	for i := range 5 {
 		time.Sleep(300 * time.Millisecond)
@@ -95,7 +91,7 @@ func TestNobodyNoticesAnUpgradedSupervisor(t *testing.T) {
 			t.Errorf("%d descriptors after the last upgrade, %d after the second", n, before)
 		}
 	}
-	report, code := wait()
+	report, code := stop()
 	checkMessages(t, report, 60)
 	if code != 0 || report.Disconnects+report.Broken != 0 {
 		t.Errorf("exit %d, %d disconnected, %d broken: want 0 and nobody", code, report.Disconnects, report.Broken)

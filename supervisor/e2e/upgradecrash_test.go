@@ -17,12 +17,8 @@ func TestASupervisorIsKilledInTheMiddleOfAnUpgrade(t *testing.T) {
 	builds := []string{binaries.app(t, "aaaa"), binaries.app(t, "bbbb")}
 	sup := supervisors(t)
 	s := openChat(t, builds[0])
-	_, wait := s.load(builds[0], append(run300, "--plain", "--for", "60s")...)
-	s.eventually("everybody is connected", func() bool {
-		st, err := s.status()
-		return err == nil && st.Programs[0].Instances[0].Conns >= 300
-	})
-	for i := range 16 {
+	stop := s.talk(builds[0])
+	for i := range 12 {
 		s.replace(sup[i%2])
 		s.place(builds[(i+1)%2])
 		st, err := s.status()
@@ -56,7 +52,7 @@ func TestASupervisorIsKilledInTheMiddleOfAnUpgrade(t *testing.T) {
 		s.serves("a worker serves")
 		s.eventually("there is one supervisor", func() bool { return len(s.supervisors()) == 1 })
 	}
-	report, code := wait()
+	report, code := stop()
 	checkMessages(t, report, 60)
 	if code != 0 || report.Disconnects+report.Broken != 0 {
 		t.Errorf("exit %d, %d disconnected, %d broken: want 0 and nobody", code, report.Disconnects, report.Broken)
