@@ -54,14 +54,17 @@ func New(keeper Keeper, left map[string]int) *Store {
 	return &Store{keeper: keeper, here: map[string]entry{}, left: left}
 }
 
-// Put registers descriptors, which stay the caller's, under names that are not
-// in use, and returns when they outlive this process. On an error they are
-// registered all the same.
+// Put registers descriptors, which stay the caller's, and returns when they
+// outlive this process. A name that is in use must be that of the same
+// descriptor. On an error they are registered all the same.
 func (s *Store) Put(fds map[string]int) error {
 	s.mu.Lock()
-	room := len(s.here)+len(s.left)+len(fds) <= Max
 	for name, fd := range fds {
-		s.here[name] = entry{fd, s.keeper != nil && room}
+		s.here[name] = entry{fd, s.here[name].kept}
+	}
+	room := len(s.here)+len(s.left) <= Max
+	for name, fd := range fds {
+		s.here[name] = entry{fd, s.here[name].kept || s.keeper != nil && room}
 	}
 	s.mu.Unlock()
 	switch {

@@ -196,6 +196,28 @@ func TestAKeeperIsGivenNoMoreThanItTakes(t *testing.T) {
 	r.expect(t, "keep [c]")
 }
 
+// A worker's handles are put before it starts, and again with its pidfd.
+func TestPuttingAgainTakesNoMoreRoom(t *testing.T) {
+	r := new(recorder)
+	s := New(r, nil)
+	most := map[string]int{}
+	for i := range Max - 1 {
+		most[strconv.Itoa(i)] = i
+	}
+	if err := s.Put(most); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(map[string]int{"0": 0, "1": 1, "new": 2}); err != nil {
+		t.Errorf("one more: %v", err)
+	}
+	if err := s.Put(map[string]int{"0": 0, "too many": 2}); !errors.Is(err, ErrFull) {
+		t.Errorf("two more: %v, want ErrFull", err)
+	}
+	r.told = nil
+	s.Remove("0", "too many")
+	r.expect(t, "forget [0]") // which it has had since the first time
+}
+
 // A keeper that is slow holds nobody up but whoever gives it something.
 func TestOthersDoNotWaitForTheKeeper(t *testing.T) {
 	r := &recorder{waits: make(chan struct{})}
