@@ -1,6 +1,7 @@
 package sdnotify
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,15 +15,16 @@ const (
 	// sendTimeout bounds how long a datagram to a busy systemd may wait.
 	sendTimeout = 2 * time.Second
 
-	// settleTimeout is sd_notify_barrier(3)'s usual patience.
-	settleTimeout = 5 * time.Second
+	// settlePatience is the usual one of sd_notify_barrier(3).
+	settlePatience = 5 * time.Second
 )
 
 // FDStore is the unit's file descriptor store (FileDescriptorStoreMax= in
 // systemd.service(5)): what is in it is given to the next start of the unit by
 // LISTEN_FDS, however this process ends. go-systemd does not know it.
 type FDStore struct {
-	Prefix string // of the names there
+	Prefix   string        // of the names there
+	Patience time.Duration // until systemd has handled what it was told; 0 means 5 s
 }
 
 // Keep stores duplicates of descriptors and returns when systemd has them. They
@@ -51,7 +53,7 @@ func (s FDStore) Forget(names []string) error {
 
 // Settle returns when systemd has handled everything that was told before: it
 // closes the pipe that it is sent (BARRIER=1, sd_notify(3)).
-func (FDStore) Settle() error {
+func (s FDStore) Settle() error {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("wait for systemd: %w", err)
@@ -62,7 +64,7 @@ func (FDStore) Settle() error {
 	if err != nil {
 		return fmt.Errorf("wait for systemd: %w", err)
 	}
-	return awaitHangup(pipe[0], settleTimeout)
+	return awaitHangup(pipe[0], cmp.Or(s.Patience, settlePatience))
 }
 
 // awaitHangup returns when nobody holds the other end of a pipe any more.
