@@ -42,7 +42,9 @@ type Upgrader struct {
 // Join takes up this process's part: it must be called once, early. The
 // executable of later upgrades is the one at the path by which this process was
 // started, symbolic links and all.
-func Join() (*Upgrader, error) {
+func Join() (*Upgrader, error) { return join(Timeout) }
+
+func join(timeout time.Duration) (*Upgrader, error) {
 	path, err := exec.LookPath(os.Args[0])
 	if err == nil {
 		path, err = filepath.Abs(path)
@@ -50,7 +52,7 @@ func Join() (*Upgrader, error) {
 	if err == nil {
 		os.Args[0] = path // of the next one too, whatever its working directory
 	}
-	flip, err := tableflip.New(tableflip.Options{UpgradeTimeout: Timeout})
+	flip, err := tableflip.New(tableflip.Options{UpgradeTimeout: timeout})
 	if err != nil {
 		return nil, fmt.Errorf("prepare upgrades: %w", err)
 	}
