@@ -3,6 +3,7 @@ package listener
 import (
 	"encoding/base64"
 	"fmt"
+	"net"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,15 +51,12 @@ func (s *Set) Restore() error {
 	defer s.mu.Unlock()
 	for _, prefix := range []string{storedOwn, storedLent} {
 		for _, name := range s.Store.Left(prefix) {
-			l, err := restored(strings.TrimPrefix(name, prefix))
+			fd, _ := s.Store.Peek(name)
+			l, err := restored(strings.TrimPrefix(name, prefix), fd, prefix == storedLent)
 			if err != nil {
 				return fmt.Errorf("socket %s of the supervisor before: %w", name, err)
 			}
-			fd, _ := s.Store.Take(name)
-			l.FD, l.lent = fd, prefix == storedLent
-			if port := boundPort(fd); port > 0 {
-				l.Address.Port = port
-			}
+			s.Store.Take(name)
 			unix.SetNonblock(fd, true) // as it was, unless whoever passed it on forgot
 			if l.lent {
 				s.Store.Hold(name, fd)
@@ -69,29 +67,43 @@ func (s *Set) Restore() error {
 	return nil
 }
 
-// restored reads what stored has written.
-func restored(stored string) (Listener, error) {
+// restored reads what stored has written of the socket behind fd.
+func restored(stored string, fd int, lent bool) (Listener, error) {
 	name, encoded, _ := strings.Cut(stored, "/")
 	text, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil {
 		return Listener{}, err
 	}
 	asked, err := address.Parse(string(text))
-	return Listener{Name: name, Address: asked, asked: asked}, err
+	if err != nil {
+		return Listener{}, err
+	}
+	bound, err := boundAddress(fd)
+	if err != nil {
+		return Listener{}, err
+	}
+	at := asked
+	at.Port = bound.Port
+	if lent { // its address may be any
+		at = bound
+	}
+	return Listener{Name: name, FD: fd, Address: at, asked: asked, lent: lent}, nil
 }
 
-// boundPort is the TCP port of a socket, 0 if it has none.
-func boundPort(fd int) int {
+// boundAddress is where a socket listens.
+func boundAddress(fd int) (address.Address, error) {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
-		return 0
+		return address.Address{}, fmt.Errorf("getsockname: %w", err)
 	}
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
-		return sa.Port
+		return addressOf(&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port})
 	case *unix.SockaddrInet6:
-		return sa.Port
+		return addressOf(&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port})
+	case *unix.SockaddrUnix:
+		return addressOf(&net.UnixAddr{Name: sa.Name, Net: "unix"})
 	default:
-		return 0
+		return address.Address{}, fmt.Errorf("address family of %T is not supported", sa)
 	}
 }
