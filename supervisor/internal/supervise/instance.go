@@ -158,9 +158,9 @@ func (in *Instance) end() {
 	if in.orphaned != nil {
 		in.orphaned.Stop()
 	}
+	in.choose(in.plan, nil)
 	held := in.held()
 	in.lastGood, in.previous = nil, nil
-	in.choose(in.plan, nil)
 	for _, p := range held {
 		in.release(p.build)
 	}

@@ -433,3 +433,21 @@ func TestRenew(t *testing.T) {
 		}
 	})
 }
+
+// A rollback that waits holds the build that is to come, which something else
+// holds too.
+func TestAStopWhileARollbackWaits(t *testing.T) {
+	play(t, func(s *stage) {
+		s.reload()
+		s.next(manner{behave: (*process).join})
+		s.crash(2)
+		id, err := s.in.Rollback()
+		if err != nil {
+			s.Fatal(err)
+		}
+		synctest.Wait()
+		s.stop()
+		<-s.ended
+		s.verdict(id, control.Rejected, ErrStopping.Error())
+	})
+}
