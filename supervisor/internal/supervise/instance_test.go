@@ -13,6 +13,7 @@ import (
 
 	"github.com/simpletalk/simpletalk/proto"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
@@ -36,30 +37,41 @@ func play(t *testing.T, scene func(s *stage)) {
 func playWith(t *testing.T, cfg Config, scene func(s *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		s := &stage{T: t, launcher: &launcher{t: t, manner: good}, book: new(Book), stop: stop, ended: make(chan struct{})}
+		s := newStage(t)
 		s.in = NewInstance(Plan{Config: cfg, Launcher: s.launcher}, Parts{Book: s.book, Log: slog.New(slog.DiscardHandler)})
-		go func() {
-			defer close(s.ended)
-			if err := s.in.Run(ctx); err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		}()
-		synctest.Wait()
-		scene(s)
-		stop()
-		select {
-		case <-s.ended:
-		case <-time.After(time.Hour):
-			t.Fatal("Run did not return within an hour")
-		}
-		s.checkLeft()
-		for _, d := range s.book.Deploys() {
-			if d.Verdict == control.Pending {
-				t.Errorf("deploy %s has no verdict", d.ID)
-			}
-		}
+		s.perform(scene)
 	})
+}
+
+func newStage(t *testing.T) *stage {
+	return &stage{T: t, launcher: &launcher{t: t, manner: good}, book: new(Book), ended: make(chan struct{})}
+}
+
+// perform runs the instance through scene to its end.
+func (s *stage) perform(scene func(s *stage)) {
+	s.Helper()
+	ctx, stop := context.WithCancel(s.Context())
+	s.stop = stop
+	go func() {
+		defer close(s.ended)
+		if err := s.in.Run(ctx); err != nil {
+			s.Errorf("Run: %v", err)
+		}
+	}()
+	synctest.Wait()
+	scene(s)
+	stop()
+	select {
+	case <-s.ended:
+	case <-time.After(time.Hour):
+		s.Fatal("Run did not return within an hour")
+	}
+	s.checkLeft()
+	for _, d := range s.book.Deploys() {
+		if d.Verdict == control.Pending {
+			s.Errorf("deploy %s has no verdict", d.ID)
+		}
+	}
 }
 
 func (s *stage) status() control.Instance {
@@ -68,7 +80,20 @@ func (s *stage) status() control.Instance {
 	if err != nil {
 		s.Fatalf("Status: %v", err)
 	}
+	if _, err := parseSnapshot(s.written()); err != nil {
+		s.Errorf("a supervisor that came now could not go on: %v", err)
+	}
 	return got
+}
+
+// written is what a supervisor that came now would find.
+func (s *stage) written() string {
+	s.Helper()
+	text, err := fdstore.ReadDocument(s.in.Store.All()[s.in.name(documentName)])
+	if err != nil {
+		s.Fatal(err)
+	}
+	return text
 }
 
 // expect checks which generation serves, or starts, in which state.

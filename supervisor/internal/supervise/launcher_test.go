@@ -22,6 +22,7 @@ type launcher struct {
 	manner
 	builds    []*build
 	processes []*process
+	lost      map[int]bool // generations that cannot be adopted
 }
 
 // manner is what the next starts are like.
@@ -49,13 +50,24 @@ func (l *launcher) Pin() (Build, error) {
 func (l *launcher) Reopen(about control.Build, _ int) (Build, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := &build{t: l.t, number: int(about.SHA256[0] - '0')}
+	b := &build{t: l.t}
+	if len(about.SHA256) == 1 {
+		b.number = int(about.SHA256[0] - '0')
+	}
 	l.builds = append(l.builds, b)
 	return b, nil
 }
 
-func (l *launcher) Adopt(int, worker.Handles, func(worker.Event)) (Process, error) {
-	return nil, errDisk
+func (l *launcher) Adopt(gen int, h worker.Handles, notify func(worker.Event)) (Process, error) {
+	h.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost[gen] {
+		return nil, errLost
+	}
+	p := &process{gen: gen, notify: notify, lines: []string{"first words"}}
+	l.processes = append(l.processes, p)
+	return p, nil
 }
 
 func (l *launcher) Launch(b Build, s LaunchSpec, notify func(worker.Event)) (Process, error) {
@@ -165,6 +177,10 @@ type process struct {
 	stubborn bool // ignores all but SIGKILL
 	mute     bool // answers no ping
 	ended    bool
+	pauseErr error
+	pausing  time.Duration // how long it takes
+	paused   int           // how often it was paused, and not resumed yet
+	left     int
 	got      []proto.Message
 	signals  []syscall.Signal
 }
@@ -179,9 +195,18 @@ func (p *process) Guard(worker.Guard) error { return nil }
 
 func (p *process) Unguard() {}
 
-func (p *process) Pause() (func(), error) { return func() {}, nil }
+func (p *process) Pause() (func(), error) {
+	time.Sleep(p.pausing)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pauseErr != nil {
+		return nil, p.pauseErr
+	}
+	p.paused++
+	return func() { p.make(func(p *process) { p.paused-- }) }, nil
+}
 
-func (p *process) Leave() {}
+func (p *process) Leave() { p.make(func(p *process) { p.left++ }) }
 
 func (p *process) LastOutput() []string { return p.lines }
 
@@ -196,6 +221,8 @@ func (p *process) Send(m proto.Message, fds ...int) error {
 		if !mute {
 			go p.says(proto.Pong{})
 		}
+	case proto.Rekeep:
+		go p.says(proto.Rekept{})
 	case proto.Drain:
 		if !stubborn {
 			go p.exit(worker.Exit{})
@@ -276,5 +303,7 @@ func (p *process) received(want proto.Kind) []proto.Message {
 	defer p.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(p.got), func(m proto.Message) bool { return m.Kind() != want })
 }
+
+var errLost = errors.New("adopt worker: it comes without its pidfd")
 
 var errDisk = errors.New("/srv/app: no such file")

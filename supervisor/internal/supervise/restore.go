@@ -17,6 +17,9 @@ import (
 // interrupted is why a candidate of a supervisor before comes to nothing.
 const interrupted = "the supervisor was interrupted in the middle of it"
 
+// lostHold is why a worker of a supervisor before counts as dead.
+const lostHold = "its supervisor lost hold of it"
+
 // PlansBefore returns the texts of the plans that a supervisor before had for the
 // first instance of a program, that of the plan chosen last first.
 func PlansBefore(s *fdstore.Store, program string) ([]json.RawMessage, error) {
@@ -49,12 +52,17 @@ func parseSnapshot(text string) (s snapshot, err error) {
 	return s, s.check()
 }
 
-// check checks every index.
+// check checks every index and number.
 func (s snapshot) check() error {
 	plans, builds := []int{s.Plan}, []int{}
-	for _, p := range []*pinnedSnapshot{s.LastGood, s.Previous} {
-		if p != nil {
-			plans, builds = append(plans, p.Plan), append(builds, p.Build)
+	numbers := map[int]bool{}
+	for _, p := range []*pinnedSnapshot{s.LastGood, s.Previous, s.Chosen} {
+		if p == nil {
+			continue
+		}
+		plans = append(plans, p.Plan)
+		if p.Build >= 0 {
+			builds = append(builds, p.Build)
 		}
 	}
 	for _, g := range s.generations() {
@@ -62,41 +70,60 @@ func (s snapshot) check() error {
 		if g.Build >= 0 {
 			builds = append(builds, g.Build)
 		}
+		if g.Number < 1 || g.Number > s.Generated || numbers[g.Number] {
+			return fmt.Errorf("generation %d of %d is not possible, or there twice", g.Number, s.Generated)
+		}
+		numbers[g.Number] = true
 	}
 	if slices.Min(plans) < 0 || slices.Max(plans) >= len(s.Plans) {
 		return errors.New("it names a plan that is not in it")
 	}
-	if len(builds) > 0 && (slices.Min(builds) < 0 || slices.Max(builds) >= len(s.Builds)) {
+	if len(builds) > 0 && slices.Max(builds) >= len(s.Builds) {
 		return errors.New("it names a build that is not in it")
+	}
+	if s.Previous != nil && (s.LastGood == nil || s.LastGood.Build == s.Previous.Build) {
+		return errors.New("it has a build before the last good one that cannot be")
 	}
 	return s.complete()
 }
 
-// complete checks that the state has what it stands for.
+// complete checks that the state has what it stands for, and nothing else.
 func (s snapshot) complete() error {
 	state, ok := stateNamed(s.State)
 	if !ok {
 		return fmt.Errorf("its state %q is not known", s.State)
 	}
-	var has bool
-	switch state {
-	case Running:
-		has = s.Serving != nil && s.LastGood != nil
-	case Baking, Ailing:
-		has = s.Serving != nil && s.Trial != nil
-	case Starting, Restarting, Queued:
-		has = s.Candidate != nil
-	case Swapping:
-		has = s.Candidate != nil && s.Serving != nil && s.LastGood != nil
-	case Replacing, Returning:
-		has = s.Candidate != nil && s.Serving != nil && s.Trial != nil
-	default:
-		has = true
-	}
-	if !has {
-		return fmt.Errorf("it is not complete for the state %s", s.State)
+	has := parts{candidate: s.Candidate != nil, serving: s.Serving != nil, trial: s.Trial != nil}
+	if has != partsOf(state) || s.LastGood == nil && !canBeFirst(state) {
+		return fmt.Errorf("it is not that of an instance that is %s", s.State)
 	}
 	return nil
+}
+
+// parts are what an instance has by its state.
+type parts struct{ candidate, serving, trial bool }
+
+func partsOf(s State) parts {
+	switch s {
+	case Running:
+		return parts{serving: true}
+	case Baking, Ailing:
+		return parts{serving: true, trial: true}
+	case Starting, Restarting, Queued:
+		return parts{candidate: true}
+	case Swapping:
+		return parts{candidate: true, serving: true}
+	case Replacing, Returning:
+		return parts{candidate: true, serving: true, trial: true}
+	default:
+		return parts{}
+	}
+}
+
+// canBeFirst reports whether an instance can be in a state before any build was
+// good.
+func canBeFirst(s State) bool {
+	return s == Stopped || s == Starting || s == Backoff || s == Stopping
 }
 
 func (s snapshot) generations() []*generationSnapshot {
@@ -185,6 +212,12 @@ func (r *restoration) restore() {
 	r.takeArena()
 	r.takeBuilds()
 	in.lastGood, in.previous = r.pinned(before.LastGood), r.pinned(before.Previous)
+	if p := r.pinned(before.Chosen); p != nil {
+		in.chosen = p.build
+	}
+	if in.previous != nil && in.previous.build == nil {
+		in.previous = nil // there is nothing to roll back to
+	}
 	in.candidate, in.serving = r.generation(before.Candidate), r.generation(before.Serving)
 	for i := range before.Leaving {
 		if g := r.generation(&before.Leaving[i]); g.process != nil {
@@ -230,7 +263,15 @@ func (r *restoration) pinned(p *pinnedSnapshot) *pinned {
 	if p == nil {
 		return nil
 	}
-	return &pinned{r.builds[p.Build], r.plans[p.Plan]}
+	return &pinned{r.build(p.Build), r.plans[p.Plan]}
+}
+
+// build is one of those of the snapshot, nil if it has none or that is lost.
+func (r *restoration) build(i int) Build {
+	if i < 0 {
+		return nil
+	}
+	return r.builds[i]
 }
 
 // generation goes on with a worker, if it has been started and its handles are
@@ -240,11 +281,8 @@ func (r *restoration) generation(s *generationSnapshot) *generation {
 		return nil
 	}
 	g := &generation{
-		number: s.Number, plan: r.plans[s.Plan], about: s.About, joined: s.Joined, formats: s.Formats,
+		number: s.Number, build: r.build(s.Build), plan: r.plans[s.Plan], about: s.About, joined: s.Joined, formats: s.Formats,
 		files: s.Files, sealed: s.Sealed, started: s.Started, served: s.Served, deadline: s.Deadline,
-	}
-	if s.Build >= 0 {
-		g.build = r.builds[s.Build]
 	}
 	if s.PID == 0 {
 		return g // it had not been started
@@ -289,8 +327,7 @@ func (r *restoration) goOn() {
 	}
 	r.goOnTrial()
 	r.goOnServing()
-	switch in.state {
-	case Backoff, Ailing:
+	if in.retry == nil && (in.state == Backoff || in.state == Ailing) {
 		in.backoff.failures = max(in.backoff.failures-1, 0) // that wait begins again
 		in.arm()
 	}
@@ -318,7 +355,7 @@ func (r *restoration) goOnServing() {
 		return
 	}
 	if g.process == nil {
-		in.crashed(g, "its supervisor lost hold of it", Crashed)
+		in.crashed(g, lostHold, Crashed)
 		return
 	}
 	if g.sealed != "" {
@@ -354,6 +391,8 @@ func (r *restoration) settleCandidate() {
 	g := in.candidate
 	switch {
 	case g == nil:
+	case g.process == nil && in.tookOver(g):
+		in.gone(g, lostHold+" while it took over", Fell)
 	case g.process == nil:
 		in.resumeServing()
 		in.gone(g, interrupted, Failed)

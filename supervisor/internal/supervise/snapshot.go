@@ -35,6 +35,7 @@ type snapshot struct {
 	Leaving   []generationSnapshot `json:"leaving,omitempty"`
 	LastGood  *pinnedSnapshot      `json:"last_good,omitempty"`
 	Previous  *pinnedSnapshot      `json:"previous,omitempty"`
+	Chosen    *pinnedSnapshot      `json:"chosen,omitempty"` // what is started next instead of what is there
 	Trial     *trialSnapshot       `json:"trial,omitempty"`
 	Deploy    string               `json:"deploy,omitempty"` // id of the candidate's
 }
@@ -45,7 +46,7 @@ type buildSnapshot struct {
 }
 
 type pinnedSnapshot struct {
-	Build int `json:"build"` // index in Builds, as everywhere
+	Build int `json:"build"` // index in Builds, as everywhere; -1: lost
 	Plan  int `json:"plan"`
 }
 
@@ -80,6 +81,9 @@ func (in *Instance) snapshot() snapshot {
 	t := tables{in: in, into: &s, plans: map[*Plan]int{}, builds: map[Build]int{}}
 	s.Plan = t.plan(in.plan)
 	s.LastGood, s.Previous = t.pinned(in.lastGood), t.pinned(in.previous)
+	if in.chosen != nil {
+		s.Chosen = t.pinned(&pinned{in.chosen, in.plan})
+	}
 	s.Candidate, s.Serving = t.generation(in.candidate), t.generation(in.serving)
 	for g := range in.leaving {
 		s.Leaving = append(s.Leaving, *t.generation(g))

@@ -68,8 +68,8 @@ func (in *Instance) accept() {
 	t := in.endTrial()
 	outdated := in.previous
 	good := &pinned{t.of.build, t.of.plan}
-	if in.lastGood != nil && in.lastGood.build != good.build {
-		in.previous = in.lastGood
+	if last := in.lastGood; last != nil && last.build != nil && last.build != good.build {
+		in.previous = last
 	}
 	in.lastGood = good
 	if outdated != nil {
