@@ -17,6 +17,7 @@ import (
 
 	"github.com/simpletalk/simpletalk/proto/ws"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
+	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
@@ -26,7 +27,10 @@ const limit = 30 * time.Second
 // site is an instance of real echo servers, with clients that talk to it.
 type site struct {
 	t       *testing.T
+	plan    Plan
+	log     *slog.Logger
 	in      *Instance
+	stop    func() // ends it
 	book    *Book
 	manner  string // file
 	url     string
@@ -58,20 +62,15 @@ func openSite(t *testing.T, clients int) *site {
 			return []worker.Socket{{Name: "http", FD: fd}}, err
 		},
 	}
-	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.in = NewInstance(Plan{Config: Config{Program: "echo", StepTimeout: time.Second, DrainTimeout: 5 * time.Second}, Launcher: program}, Parts{Book: s.book, Log: log})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		s.in.Run(ctx)
-		close(ended)
-	}()
+	s.log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.plan = Plan{Config: Config{Program: "echo", StepTimeout: time.Second, DrainTimeout: 5 * time.Second}, Launcher: program}
+	s.in = s.instance(fdstore.New(nil, nil))
+	s.stop = s.run()
 	t.Cleanup(func() {
 		for _, c := range s.clients {
 			c.end()
 		}
-		stop()
-		<-ended
+		s.stop()
 		file.Close()
 		out.end()
 	})
@@ -80,6 +79,26 @@ func openSite(t *testing.T, clients int) *site {
 		s.clients = append(s.clients, s.connect(n))
 	}
 	return s
+}
+
+// instance is one of the site that has not been started.
+func (s *site) instance(store *fdstore.Store) *Instance {
+	return NewInstance(s.plan, Parts{Book: s.book, Log: s.log, Store: store, Remake: s.again})
+}
+
+// run runs the instance of this moment until the end is called.
+func (s *site) run() (end func()) {
+	in := s.in
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		in.Run(ctx)
+		close(ended)
+	}()
+	return func() {
+		stop()
+		<-ended
+	}
 }
 
 // testOutput is the log of a test, as long as it runs.
