@@ -67,6 +67,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/fatih/color":            {module + "/supervisor"},
 		"github.com/coreos/go-systemd/v22":  {module + "/supervisor/internal/sdnotify"},
 		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
+		"github.com/cloudflare/tableflip":   {module + "/supervisor/internal/upgrade"},
 	}
 	importers := map[string]map[string]bool{}
 	all := list(t, "-deps", "./...")
