@@ -32,8 +32,8 @@ const (
 // envTimeout is how long a successor may take.
 const envTimeout = "UPGRADE_TEST_TIMEOUT"
 
-// many is more than goes in a packet.
-const many = 250
+// many is more than goes in a packet, whatever its size ([proto.MaxFDs]).
+const many = 260
 
 // cell is one process of the test: a supervisor that does as lines of its
 // standard input say, and tells everything on its standard output.
@@ -225,7 +225,7 @@ func open(t *testing.T, timeout time.Duration) *family {
 	}
 	go f.listen(out)
 	t.Cleanup(f.end)
-	f.expect("supervises with 250 of " + f.path)
+	f.expect("supervises with 260 of " + f.path)
 	return f
 }
 
@@ -303,11 +303,11 @@ func (f *family) succeeds(from int) (pid int) {
 	f.Helper()
 	f.successorsAre("")
 	f.say("upgrade")
-	pid = f.expect("received 250")
+	pid = f.expect("received 260")
 	if ended := f.expect("ends"); ended != from {
 		f.Errorf("%d ends, want %d", ended, from)
 	}
-	if took := f.expect("supervises with 250 of " + f.path); took != pid || pid == from {
+	if took := f.expect("supervises with 260 of " + f.path); took != pid || pid == from {
 		f.Errorf("%d supervises after %d; %d received everything", took, from, pid)
 	}
 	return pid
@@ -328,12 +328,12 @@ func TestASuccessorThatDoesNotComeUpChangesNothing(t *testing.T) {
 		tells   []string // what the successor tells
 		why     string
 	}{
-		{refuses, Timeout, []string{"gives up: it refused"}, "with 250: settings.toml: line 3: no such key"},
-		{refusesLate, Timeout, []string{"received 250", "gives up: it refused"}, "with 250: state of another version"},
+		{refuses, Timeout, []string{"gives up: it refused"}, "with 260: settings.toml: line 3: no such key"},
+		{refusesLate, Timeout, []string{"received 260", "gives up: it refused"}, "with 260: state of another version"},
 		{exits, Timeout, []string{"gives up: it exits"}, "exited: exit status 3"},
 		{hangs, 2 * time.Second, []string{"hangs"}, "timed out"},
-		{hangsLate, 2 * time.Second, []string{"received 250"}, "timed out"},
-		{findsBusy, Timeout, []string{"gives up: receive from the supervisor before: EOF"}, "with 250: a worker is getting ready"},
+		{hangsLate, 2 * time.Second, []string{"received 260"}, "timed out"},
+		{findsBusy, Timeout, []string{"gives up: receive from the supervisor before: EOF"}, "with 260: a worker is getting ready"},
 	} {
 		t.Run(test.manner, func(t *testing.T) {
 			f := open(t, test.timeout)
@@ -374,7 +374,7 @@ func TestTheSupervisorBeforeDiesInTheMiddle(t *testing.T) {
 			f.successorsAre(manner)
 			f.say("upgrade")
 			if manner == waitsLate {
-				f.expect("received 250")
+				f.expect("received 260")
 			}
 			successor := f.expect("waits")
 			f.first.Process.Kill()
@@ -394,8 +394,8 @@ func TestAnUpgradeUnderWayIsStopped(t *testing.T) {
 	f.expect("waits")
 	f.expect("hangs")
 	f.say("stop")
-	f.expect("goes on with 250: ", "terminating")
+	f.expect("goes on with 260: ", "terminating")
 	f.successorsAre("")
 	f.say("upgrade")
-	f.expect("goes on with 250: ") // there is none any more
+	f.expect("goes on with 260: ") // there is none any more
 }
