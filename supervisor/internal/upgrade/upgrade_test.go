@@ -331,11 +331,12 @@ func TestASuccessorThatDoesNotComeUpChangesNothing(t *testing.T) {
 		{refuses, Timeout, []string{"gives up: it refused"}, "with 260: settings.toml: line 3: no such key"},
 		{refusesLate, Timeout, []string{"received 260", "gives up: it refused"}, "with 260: state of another version"},
 		{exits, Timeout, []string{"gives up: it exits"}, "exited: exit status 3"},
-		{hangs, 2 * time.Second, []string{"hangs"}, "timed out"},
-		{hangsLate, 2 * time.Second, []string{"received 260"}, "timed out"},
+		{hangs, 4 * time.Second, []string{"hangs"}, "timed out"},
+		{hangsLate, 4 * time.Second, []string{"received 260"}, "timed out"},
 		{findsBusy, Timeout, []string{"gives up: receive from the supervisor before: EOF"}, "with 260: a worker is getting ready"},
 	} {
 		t.Run(test.manner, func(t *testing.T) {
+			t.Parallel()
 			f := open(t, test.timeout)
 			for range 2 {
 				f.successorsAre(test.manner)
