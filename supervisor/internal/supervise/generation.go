@@ -31,6 +31,8 @@ type generation struct {
 	telling   bool // it is asked to tell again what it keeps
 	waits     bool // it is ready, and whoever serves is still telling
 
+	late []proto.Late // said while it was telling
+
 	timer *time.Timer // of the ready or the drain deadline
 }
 

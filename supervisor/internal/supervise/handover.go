@@ -182,7 +182,7 @@ func (in *Instance) heardOfConns(g *generation, m proto.Message, fds []int) bool
 	case proto.Refused:
 		in.heardRefused(g, m)
 	case proto.Late:
-		in.unlessSwapping(func() { in.moveLate(g, m) })
+		in.heardLate(g, m)
 	default:
 		return false
 	}
@@ -489,6 +489,16 @@ func (in *Instance) shutOrphans() {
 	if n := in.keep.Shut(keep.Nobody); n > 0 {
 		in.log.Warn("connections closed that nobody could take", "conns", n)
 	}
+}
+
+// heardLate moves what g could not give in its handover. What g said before it has
+// told again what it keeps waits for that: it is not known here yet.
+func (in *Instance) heardLate(g *generation, m proto.Late) {
+	if g.telling {
+		g.late = append(g.late, m)
+		return
+	}
+	in.unlessSwapping(func() { in.moveLate(g, m) })
 }
 
 // moveLate gives what g could not give in its handover to whoever serves now,

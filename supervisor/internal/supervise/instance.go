@@ -366,6 +366,10 @@ func (in *Instance) ready(g *generation) {
 // told takes that g has told again what it keeps, or never will.
 func (in *Instance) told(g *generation) {
 	g.telling = false
+	for _, m := range g.late {
+		in.heardLate(g, m)
+	}
+	g.late = nil
 	if next := in.candidate; next != nil && next.waits && in.handover == nil {
 		next.waits = false
 		in.beginHandover(next)
