@@ -30,13 +30,14 @@ func Files() int {
 
 // Keep is the kept connections of one instance, and their arena.
 type Keep struct {
-	arena   int // descriptor
-	limit   int
-	conns   map[uint64]*conn
-	offer   offer
-	telling int // how often owners have told everything anew
-	refused int
-	changes int
+	arena    int // descriptor
+	limit    int
+	conns    map[uint64]*conn
+	offer    offer
+	tellings int         // how often owners have told everything anew
+	telling  map[int]int // by owner: the number of its latest
+	refused  int
+	changes  int
 }
 
 type conn struct {
@@ -59,13 +60,13 @@ func New(limit int) (*Keep, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep connections: %w", err)
 	}
-	return &Keep{arena: arena, limit: limit, conns: map[uint64]*conn{}}, nil
+	return &Keep{arena: arena, limit: limit, conns: map[uint64]*conn{}, telling: map[int]int{}}, nil
 }
 
 // Open goes on with the arena of a supervisor before, whose descriptor it owns.
 // What its workers keep is not known until they tell it again.
 func Open(arena, limit int) *Keep {
-	return &Keep{arena: arena, limit: limit, conns: map[uint64]*conn{}}
+	return &Keep{arena: arena, limit: limit, conns: map[uint64]*conn{}, telling: map[int]int{}}
 }
 
 // Arena is the descriptor of the arena, which stays the Keep's.
@@ -91,7 +92,8 @@ func (k *Keep) Keep(owner int, conns []proto.Kept, fds []int, anew bool) error {
 		return fmt.Errorf("keep %d connections: there are %d descriptors", len(conns), len(fds))
 	}
 	if anew {
-		k.telling++
+		k.tellings++
+		k.telling[owner] = k.tellings
 	}
 	for i, each := range conns {
 		k.take(owner, each, fds[i])
@@ -103,7 +105,7 @@ func (k *Keep) take(owner int, each proto.Kept, fd int) {
 	if c := k.conns[each.ID]; c != nil {
 		unix.Close(fd) // a duplicate of what is here already
 		if c.owner == owner {
-			c.meta, c.told = each.Meta, k.telling
+			c.meta, c.told = each.Meta, k.telling[owner]
 		}
 		return
 	}
@@ -113,7 +115,7 @@ func (k *Keep) take(owner int, each proto.Kept, fd int) {
 		return
 	}
 	k.changes++
-	k.conns[each.ID] = &conn{fd: fd, owner: owner, meta: each.Meta, told: k.telling}
+	k.conns[each.ID] = &conn{fd: fd, owner: owner, meta: each.Meta, told: k.telling[owner]}
 	if k.offer.to != Nobody && owner == k.offer.from {
 		k.offer.waiting = append(k.offer.waiting, each.ID)
 	}
@@ -140,7 +142,7 @@ func (k *Keep) Drop(owner int, ids []uint64) {
 // Rekept lets go of what the owner has not told again.
 func (k *Keep) Rekept(owner, n int) {
 	for id, c := range k.conns {
-		if c.owner == owner && (n == 0 || c.told != k.telling) {
+		if c.owner == owner && (n == 0 || c.told != k.telling[owner]) {
 			k.close(id, c)
 		}
 	}
@@ -224,7 +226,7 @@ func (k *Keep) Give(id uint64, from, to int) (each proto.Kept, fd int, ok bool) 
 		k.shut(id, c) // its owner has given it away for good
 		return proto.Kept{}, -1, false
 	}
-	c.owner = to
+	c.owner, c.told = to, k.telling[to] // it cannot have told of it yet
 	return proto.Kept{ID: id, Meta: c.meta}, fd, true
 }
 

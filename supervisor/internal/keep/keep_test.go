@@ -229,6 +229,32 @@ func TestATellingAnewReplacesWhatWasKnown(t *testing.T) {
 	}
 }
 
+// A new supervisor asks two workers at once: their answers come mixed, and one may
+// be given something of the other's meanwhile.
+func TestTwoTellAtTheSameTime(t *testing.T) {
+	f := newKeep(t, 10)
+	dup := func(id uint64) int {
+		fd, err := unix.FcntlInt(uintptr(f.conns[id].fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	a, late, b, gone := f.connect(6, ""), f.connect(6, ""), f.connect(7, ""), f.connect(7, "")
+	f.Keep.Keep(6, []proto.Kept{{ID: a}, {ID: late}}, []int{dup(a), dup(late)}, true)
+	f.Keep.Keep(7, []proto.Kept{{ID: b}}, []int{dup(b)}, true)
+	f.Rekept(6, 2)
+	_, fd, ok := f.Give(late, 6, 7)
+	if !ok {
+		t.Fatal("it is not there any more")
+	}
+	unix.Close(fd)
+	f.Rekept(7, 1)
+	if !f.isOpen(a) || !f.isOpen(late) || !f.isOpen(b) || f.isOpen(gone) {
+		t.Errorf("open: %v, %v, %v; what was not told %v", f.isOpen(a), f.isOpen(late), f.isOpen(b), f.isOpen(gone))
+	}
+}
+
 func TestBeyondTheLimitNothingIsKept(t *testing.T) {
 	f := newKeep(t, 2)
 	f.connect(7, "")
