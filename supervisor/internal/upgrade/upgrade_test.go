@@ -62,7 +62,7 @@ func supervise(mannerFile string) (code int) {
 		}
 		return string(b)
 	}}
-	if !u.IsSuccessor() {
+	if !u.TakesOver() {
 		c.has = belongings()
 	} else if err := c.succeed(c.manner()); err != nil {
 		tell("gives up: %v", err)
