@@ -64,7 +64,7 @@ workers back.`,
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
 	})
 	root.AddCommand(newRun(&state), newStatus(&state), newDescribe(&state), newLogs(&state),
-		newReload(&state), newRollback(&state), newStart(&state),
+		newReload(&state), newRollback(&state), newDeploy(&state), newStart(&state),
 		newOperation(&state, control.OpStop, "Drain and end programs, until they are started again",
 			"stop lets a program's clients go and ends it. That is recorded at once: it stays\nstopped after a restart of the supervisor or of the machine, until it is started."),
 		newOperation(&state, control.OpRestart, "Stop programs and start them by what the configuration says now",

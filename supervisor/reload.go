@@ -91,17 +91,16 @@ func (f deployFlags) deploy(c *cobra.Command, client *control.Client, r control.
 	if err != nil {
 		return err
 	}
-	t := &timeline{out: c.OutOrStdout(), json: f.json, several: len(asked.Deploys) > 1}
-	if !f.json && isTerminal(os.Stdout) {
-		t.bar = new(bar)
-	}
+	t := newTimeline(c, f.json)
+	t.several = len(asked.Deploys) > 1
 	if !f.wait {
 		for _, d := range asked.Deploys {
 			t.show(control.Step{Step: "requested", Deploy: &control.Deploy{ID: d.ID, Program: d.Program, Verdict: control.Pending}})
 		}
 		return nil
 	}
-	return t.follow(c.Context(), client, asked.Deploys)
+	_, err = t.follow(c.Context(), client, asked.Deploys)
+	return err
 }
 
 // timeline shows the steps of deploys as they happen.
@@ -110,38 +109,57 @@ type timeline struct {
 	json    bool
 	several bool // programs, so that each line names its own
 
-	mu  sync.Mutex
-	bar *bar // nil where nobody watches
+	mu   sync.Mutex
+	seen []control.Step
+	bar  *bar // nil where nobody watches
 }
 
-// follow shows every step of the deploys until all have their verdict.
-func (t *timeline) follow(ctx context.Context, client *control.Client, asked []control.Ticket) error {
+func newTimeline(c *cobra.Command, asJSON bool) *timeline {
+	t := &timeline{out: c.OutOrStdout(), json: asJSON}
+	if !asJSON && isTerminal(os.Stdout) {
+		t.bar = new(bar)
+	}
+	return t
+}
+
+// follow shows every step of the deploys until all have their verdict. The worst
+// is its error. Of a deploy that could not be followed it returns none.
+func (t *timeline) follow(ctx context.Context, client *control.Client, asked []control.Ticket) (ended []control.Deploy, worst error) {
 	var following sync.WaitGroup
 	errs := make([]error, len(asked))
+	deploys := make([]control.Deploy, len(asked))
 	for i, d := range asked {
 		following.Go(func() {
-			deploy, err := client.Follow(ctx, d.ID, t.show)
-			if err == nil && deploy.Verdict != control.Accepted {
-				err = verdictError{deploy}
-			}
-			errs[i] = err
+			deploys[i], errs[i] = client.Follow(ctx, d.ID, t.show)
 		})
 	}
 	following.Wait()
 	t.bar.clear()
-	var worst error
-	for _, err := range errs {
+	for i, err := range errs {
+		if err == nil {
+			ended = append(ended, deploys[i])
+			err = verdictOf(deploys[i])
+		}
 		if exitCode(err) > exitCode(worst) {
 			worst = err
 		}
 	}
-	return worst
+	return ended, worst
+}
+
+// verdictOf is the error of a deploy that has ended, nil if it was accepted.
+func verdictOf(d control.Deploy) error {
+	if d.Verdict == control.Accepted {
+		return nil
+	}
+	return verdictError{d}
 }
 
 // show shows one step.
 func (t *timeline) show(s control.Step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.seen = append(t.seen, s)
 	if t.json {
 		json.NewEncoder(t.out).Encode(s)
 		return
@@ -152,15 +170,13 @@ func (t *timeline) show(s control.Step) {
 		detail = "deploy " + s.Deploy.ID
 	}
 	prefix := ""
-	if t.several {
+	if t.several && s.Deploy != nil {
 		prefix = s.Deploy.Program + ": "
 	}
 	line := strings.TrimRight(fmt.Sprintf("%s%s %s", prefix, inColour(fmt.Sprintf("%-10s", s.Step), s.Step), detail), " ")
 	fmt.Fprintln(t.out, line)
-	if s.Deploy.Verdict != control.Pending {
-		for _, l := range s.Deploy.Output {
-			fmt.Fprintf(t.out, "%s  | %s\n", prefix, printable(l))
-		}
+	for _, l := range lastWords(s) {
+		fmt.Fprintf(t.out, "%s  | %s\n", prefix, printable(l))
 	}
 	if s.Until != nil {
 		t.bar.start(s.Step, *s.Until)

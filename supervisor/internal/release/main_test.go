@@ -1,0 +1,11 @@
+//go:build linux
+
+package release
+
+import (
+	"testing"
+
+	"github.com/simpletalk/simpletalk/proto/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
