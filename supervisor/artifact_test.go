@@ -28,9 +28,17 @@ func artifact(ts *testscript.TestScript, neg bool, args []string) {
 	packed, err := gzip.NewWriterLevel(f, gzip.NoCompression)
 	ts.Check(err)
 	archive := tar.NewWriter(packed)
-	ts.Check(archive.WriteHeader(&tar.Header{Name: "./app", Mode: 0o755, Size: int64(len(content))}))
-	_, err = archive.Write(content)
-	ts.Check(err)
+	pack := func(name string, content []byte) {
+		ts.Check(archive.WriteHeader(&tar.Header{Name: "./" + name, Mode: 0o755, Size: int64(len(content))}))
+		_, err := archive.Write(content)
+		ts.Check(err)
+	}
+	pack("app", content)
+	for _, name := range args[3:] {
+		more, err := os.ReadFile(ts.MkAbs(name))
+		ts.Check(err)
+		pack(filepath.Base(name), more)
+	}
 	ts.Check(archive.Close())
 	ts.Check(packed.Close())
 	ts.Check(f.Close())

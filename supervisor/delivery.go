@@ -144,7 +144,7 @@ func (d *delivery) outcome(ctx context.Context, c *release.Change, away time.Dur
 		case err != nil && time.Since(began) >= away:
 			return release.Wait, s, err
 		case err == nil:
-			if j := release.Judge(c.At(), s); j != release.Wait {
+			if j := release.Judge(c.At(), s, c.Origin); j != release.Wait {
 				return j, s, nil
 			}
 		}

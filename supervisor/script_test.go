@@ -33,7 +33,8 @@ const patience = 20 * time.Second
 //	signal NAME FILE       sends SIGNAME to the process whose pid FILE holds
 //	ended FILE             the process whose pid FILE holds comes to an end
 //	build FILE NAME HOW    makes FILE a build of app, called NAME, that behaves so (see app), as a deploy does: by renaming it there
-//	artifact FILE NAME HOW makes FILE an artifact with one build of app, and FILE.sha256
+//	artifact FILE NAME HOW [FILE…]
+//	                       makes FILE an artifact with one build of app and further files, and FILE.sha256
 //	sum FILE               makes FILE.sha256
 //	readlink LINK TARGET   LINK says TARGET
 //	mode FILE MODE         FILE has the permissions MODE

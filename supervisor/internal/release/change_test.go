@@ -5,6 +5,7 @@ package release
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -219,7 +220,11 @@ func TestJudgements(t *testing.T) {
 	}
 	states := func(all ...string) (programs []control.Program) {
 		for _, s := range all {
-			programs = append(programs, control.Program{Instances: []control.Instance{{State: s}}})
+			i := control.Instance{State: s}
+			if s == "other" || s == "elsewhere" {
+				i = control.Instance{State: "running", Build: control.Build{Path: s}}
+			}
+			programs = append(programs, control.Program{Instances: []control.Instance{i}})
 		}
 		return programs
 	}
@@ -241,8 +246,13 @@ func TestJudgements(t *testing.T) {
 		{"one rejected", before, []control.Deploy{deploy("a", later, control.Rejected), deploy("b", later, control.Accepted)}, nil, Undo},
 		{"accepted the second time", before, []control.Deploy{deploy("a", later, control.Rejected), deploy("a", 2*later, control.Accepted)}, nil, Commit},
 		{"rejected the second time", before, []control.Deploy{deploy("a", later, control.Accepted), deploy("a", 2*later, control.Rejected)}, nil, Undo},
-		{"an upgraded supervisor remembers", later, []control.Deploy{deploy("a", later, control.Rejected)}, states("running"), Undo},
+		{"accepted by the supervisor before", later, []control.Deploy{deploy("a", 0, control.Accepted)}, states("other"), Commit},
+		{"rejected, and the supervisor upgraded meanwhile", later, []control.Deploy{deploy("a", 0, control.Rejected)}, states("other"), Undo},
+		{"cut off, and started from it", later, []control.Deploy{deploy("a", 0, control.Rejected)}, states("running"), Commit},
+		{"pending at an upgraded supervisor", later, []control.Deploy{deploy("a", 0, control.Pending)}, states("other"), Wait},
 		{"started from it", later, nil, states("running", "stopped"), Commit},
+		{"one is from it, one not", later, nil, states("running", "other"), Undo},
+		{"one is no matter of releases", later, nil, states("running", "elsewhere"), Commit},
 		{"starts from it", later, nil, states("running", "starting"), Wait},
 		{"bakes", later, nil, states("baking"), Wait},
 		{"fails from it", later, nil, states("running", "starting", "backoff"), Undo},
@@ -250,8 +260,39 @@ func TestJudgements(t *testing.T) {
 		{"no program", later, nil, nil, Undo},
 	} {
 		s := control.Status{Started: began.Add(c.started), Deploys: c.deploys, Programs: c.states}
-		if got := Judge(began, s); got != c.want {
+		origin := func(b control.Build) Origin {
+			return map[string]Origin{"": New, "other": Other, "elsewhere": Elsewhere}[b.Path]
+		}
+		if got := Judge(began, s, origin); got != c.want {
 			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+	}
+}
+
+func TestWhereABuildIsFrom(t *testing.T) {
+	h := newHost(t)
+	h.release("6", 0, true)
+	h.release("7", 0, true)
+	f := h.open()
+	c, err := f.Begin("7", Settings{})
+	h.check(err)
+	sum := func(id string) string {
+		s, err := sumOf(filepath.Join(h.releases(), id, "app"))
+		h.check(err)
+		return s
+	}
+	for _, b := range []struct {
+		path, sum string
+		want      Origin
+	}{
+		{h.link() + "/app", sum("7"), New},
+		{h.link() + "/app", sum("6"), Other},
+		{h.link() + "/gone", sum("7"), Other},
+		{"/usr/bin/app", sum("7"), Elsewhere},
+		{h.link() + "-other/app", sum("7"), Elsewhere},
+	} {
+		if got := c.Origin(control.Build{Path: b.path, SHA256: b.sum}); got != b.want {
+			t.Errorf("%s is from %d, want %d", b.path, got, b.want)
 		}
 	}
 }

@@ -3,6 +3,11 @@
 package release
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
@@ -21,15 +26,28 @@ const (
 
 func (j Judgement) String() string { return [...]string{"wait", "commit", "undo"}[j] }
 
+// Origin is where a build is from, as a change sees it.
+type Origin int
+
+// Origins of a build.
+const (
+	Elsewhere Origin = iota // it is not run from the link: no release says anything of it
+	New                     // from the release that becomes current
+	Other                   // from another one
+)
+
 // Judge decides about a change that began at the given time, by what the
-// supervisor says now. Deploys since then have been of the new release, and so
-// has been the start of a supervisor that knows of none.
-func Judge(began time.Time, s control.Status) Judgement {
-	if verdicts := since(began, s.Deploys); len(verdicts) > 0 {
-		return ofVerdicts(verdicts)
+// supervisor says now: by the verdicts of the deploys since then. A supervisor that
+// has been started since does not know them all, nor whether the one before it had
+// got as far as moving the clients; what serves decides then.
+func Judge(began time.Time, s control.Status, origin func(control.Build) Origin) Judgement {
+	verdicts := since(began, s.Deploys)
+	j := ofVerdicts(verdicts)
+	if len(verdicts) > 0 && j != Undo {
+		return j
 	}
 	if s.Started.After(began) {
-		return ofStates(s.Programs)
+		return ofServing(s.Programs, origin)
 	}
 	return Undo
 }
@@ -59,18 +77,22 @@ func ofVerdicts(verdicts map[string]control.Verdict) Judgement {
 	return j
 }
 
-// ofStates judges by what serves: one instance that fails is enough for no.
-func ofStates(programs []control.Program) Judgement {
+// ofServing judges by what serves: one instance that fails, or serves another
+// release, is enough for no.
+func ofServing(programs []control.Program, origin func(control.Build) Origin) Judgement {
 	seen := map[string]bool{}
 	for _, p := range programs {
 		for _, i := range p.Instances {
+			if i.State == "running" && origin(i.Build) == Other {
+				return Undo
+			}
 			seen[i.State] = true
 		}
 	}
-	running := seen["running"]
-	failing := seen["backoff"]
-	delete(seen, "running")
-	delete(seen, "stopped")
+	running, failing := seen["running"], seen["backoff"]
+	for _, decided := range []string{"running", "backoff", "stopped"} {
+		delete(seen, decided)
+	}
 	switch {
 	case failing:
 		return Undo
@@ -81,4 +103,27 @@ func ofStates(programs []control.Program) Judgement {
 	default:
 		return Undo // nothing serves
 	}
+}
+
+// Origin tells by its content where a build is from that runs.
+func (c *Change) Origin(b control.Build) Origin {
+	name, err := filepath.Rel(c.f.link, b.Path)
+	if err != nil || !filepath.IsLocal(name) {
+		return Elsewhere
+	}
+	if sum, err := sumOf(filepath.Join(c.f.path(c.j.To), name)); err != nil || sum != b.SHA256 {
+		return Other
+	}
+	return New
+}
+
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
