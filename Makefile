@@ -5,6 +5,7 @@ COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS   = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 LISTEN   ?= 127.0.0.1:3000
 GO       ?= go
+RELEASE  ?= dist/simpletalk-$(COMMIT).tar.gz
 
 # The MongoDB server of the tests: a module of its own.
 FERRETDB = app/internal/mongo/ferretdb
@@ -14,14 +15,22 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE      = $(if $(CC_FOUND),-race,)
 TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 25m
 
-.PHONY: help build run test bench soak fuzz lint check clean linux
+.PHONY: help build release run test bench soak fuzz lint check vuln clean linux
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: linux ## build both static binaries into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor ./supervisor
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/app ./app
+
+# The same sources make the same bytes, so that a release that is built again is
+# still the same one. No member has anybody's name, time or umask.
+release: build ## pack what a machine is given into dist/, with its checksum
+	mkdir -p $(dir $(RELEASE))
+	tar --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u=rwX,go=rX --transform='s,^bin/,,' \
+		-cf - bin/supervisor bin/app $(wildcard nginx/*.conf nginx/snippets/*.conf) | gzip -9n >$(RELEASE)
+	cd $(dir $(RELEASE)) && sha256sum $(notdir $(RELEASE)) >$(notdir $(RELEASE)).sha256
 
 run: build ## build and serve the chat at http://127.0.0.1:3000, data in ./data
 	@exec bin/supervisor run --bake 3s --listen http=$(LISTEN)
@@ -55,8 +64,11 @@ check: ## check that go.mod and go.sum say exactly what the sources need
 	$(GO) mod tidy -diff
 	cd $(FERRETDB) && CGO_ENABLED=0 $(GO) vet . && $(GO) mod verify && $(GO) mod tidy -diff
 
+vuln: ## check that no known vulnerability is reached; asks vuln.go.dev
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
 clean: ## remove what was built; ./data stays
-	rm -rf bin
+	rm -rf bin dist
 
 linux:
 	@test "$$(uname -s)" = Linux || { echo "SimpleTalk runs on Linux only, this is $$(uname -s): use a Linux machine, a container or WSL 2"; exit 1; }
