@@ -18,10 +18,11 @@ import (
 
 // startupFlags are those of startup and unstartup.
 type startupFlags struct {
-	user  string
-	group string // of the user
-	print bool
-	jit   bool
+	user     string
+	group    string // of the user
+	deployer string // "" for root alone
+	print    bool
+	jit      bool
 }
 
 const defaultUser = "simpletalk"
@@ -34,6 +35,11 @@ func newStartup() *cobra.Command {
 		Long: `startup writes systemd's unit files and, where there are none, settings in
 /etc/simpletalk; makes the user that the service runs as; and enables and starts
 the service. It says what it does, and doing it again changes nothing.
+
+With --deployer that user may run 'supervisor deploy' without being root: builds
+and /etc/simpletalk/deploy become his, and the control socket admits him. Settings
+that are there already are left alone: have group = "simpletalk" in [control] and
+"-/etc/simpletalk/deploy/env" among env_file then.
 
 Run by root it is a service of the machine, for the build behind the link
 /opt/simpletalk/current. Run by anybody else it is one of the user's own service
@@ -56,6 +62,7 @@ manager, for the build behind ~/.local/opt/simpletalk/current.`,
 		},
 	}
 	c.Flags().StringVar(&f.user, "user", defaultUser, "`USER` that a service of the machine runs as; made if it is the default")
+	c.Flags().StringVar(&f.deployer, "deployer", "", "`USER` who may deploy, such as that of a CI runner")
 	c.Flags().BoolVar(&f.jit, "jit", false, "let programs compile at run time, as Node's do (MemoryDenyWriteExecute=no)")
 	c.Flags().BoolVar(&f.print, "print", false, "show what would be done, and do nothing")
 	return c
@@ -76,6 +83,7 @@ else wrote; it says where.`,
 			if err != nil {
 				return err
 			}
+			p.Files = append(p.Files, f.deployerFiles()...)
 			if err := bootedBySystemd(); err != nil {
 				return err
 			}
@@ -108,7 +116,13 @@ func (f startupFlags) plan(root bool) (install.Plan, error) {
 			return install.Plan{}, usage(err)
 		}
 	}
-	return f.machinePlan(), nil
+	if f.deployer == "" {
+		return f.machinePlan(), nil
+	}
+	if _, err := user.Lookup(f.deployer); err != nil {
+		return install.Plan{}, usage(fmt.Errorf("--deployer %q: no such user", f.deployer))
+	}
+	return f.withDeployer(f.machinePlan()), nil
 }
 
 // groupOf is the name of a user's own group.
@@ -154,6 +168,44 @@ func (f startupFlags) machinePlan() install.Plan {
 	return p
 }
 
+// The settings that let a deployer in, in those of package systemd.
+const (
+	envOnly      = `env_file = ["/etc/simpletalk/env"] `
+	envAndDeploy = `env_file = ["/etc/simpletalk/env", "-/etc/simpletalk/deploy/env"] `
+	controlGroup = "\n# Who may deploy: see 'supervisor startup --deployer'.\n[control]\ngroup = %q\n"
+)
+
+// withDeployer lets a user who is not root deploy.
+func (f startupFlags) withDeployer(p install.Plan) install.Plan {
+	for i, file := range p.Files {
+		if file.Path == "/etc/simpletalk/supervisor.toml" {
+			text := strings.Replace(systemd.Config, envOnly, envAndDeploy, 1)
+			p.Files[i].Content = fmt.Appendf([]byte(text), controlGroup, f.group)
+		}
+	}
+	files := f.deployerFiles()
+	p.Files = append(p.Files, files...)
+	for i, command := range p.Do {
+		if command[0] == "systemd-tmpfiles" { // of two lines for a folder the first counts
+			p.Do[i] = []string{"systemd-tmpfiles", "--create", files[1].Path, command[2]}
+		}
+	}
+	p.Do = append([][]string{{"systemd-sysusers", files[0].Path}}, p.Do...)
+	p.Do = append(p.Do, []string{"chown", "--recursive", "--no-dereference", f.deployer + ":", "/opt/simpletalk"}) // what root has installed before
+	if f.user == defaultUser {                                                                                     // the user comes before its members
+		p.Do[0], p.Do[1] = p.Do[1], p.Do[0]
+	}
+	return p
+}
+
+func (f startupFlags) deployerFiles() []install.File {
+	whose := strings.NewReplacer("deployer deployer\n", f.deployer+" -\n", "deployer simpletalk\n", f.deployer+" "+f.group+"\n")
+	return []install.File{
+		ours("/etc/sysusers.d/simpletalk-deployer.conf", whose.Replace(systemd.DeployerSysusers)),
+		ours("/etc/tmpfiles.d/simpletalk-deployer.conf", whose.Replace(systemd.DeployerTmpfiles)),
+	}
+}
+
 // owned is text for the chosen user and its group.
 func (f startupFlags) owned(text string) string {
 	return strings.NewReplacer(
@@ -165,8 +217,8 @@ func (f startupFlags) owned(text string) string {
 
 // userPlan is the plan of a service of the user who asks.
 func (f startupFlags) userPlan() (install.Plan, error) {
-	if f.user != defaultUser {
-		return install.Plan{}, usage(errors.New("--user: only root makes services for others"))
+	if f.user != defaultUser || f.deployer != "" {
+		return install.Plan{}, usage(errors.New("--user, --deployer: only root makes services for others"))
 	}
 	config, err := os.UserConfigDir()
 	if err != nil {

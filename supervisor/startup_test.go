@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,5 +96,42 @@ func TestAMistakenUser(t *testing.T) {
 		if _, err := (startupFlags{user: "no-such-user"}).plan(root); exitCode(err) != exitUsage {
 			t.Errorf("root %t: %v", root, err)
 		}
+	}
+}
+
+// Who deploys owns the builds and what deploys write, and is let in; nothing else.
+func TestTheServiceWithADeployer(t *testing.T) {
+	p, err := startupFlags{user: defaultUser, deployer: "nobody"}.plan(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := file(t, p, "/etc/simpletalk/supervisor.toml")
+	for _, want := range []string{"[control]\ngroup = \"simpletalk\"\n", `env_file = ["/etc/simpletalk/env", "-/etc/simpletalk/deploy/env"] `} {
+		if !strings.Contains(settings, want) {
+			t.Errorf("no %q in the settings:\n%s", want, settings)
+		}
+	}
+	folders := file(t, p, "/etc/tmpfiles.d/simpletalk-deployer.conf")
+	for _, want := range []string{"/opt/simpletalk           0755 nobody -\n", "/etc/simpletalk/deploy    2750 nobody simpletalk\n"} {
+		if !strings.Contains(folders, want) {
+			t.Errorf("no %q in\n%s", want, folders)
+		}
+	}
+	if members := file(t, p, "/etc/sysusers.d/simpletalk-deployer.conf"); !strings.Contains(members, "\nm nobody simpletalk\n") {
+		t.Errorf("he is not let in:\n%s", members)
+	}
+	var do []string
+	for _, c := range p.Do {
+		do = append(do, strings.Join(c, " "))
+	}
+	if want := []string{
+		"systemd-sysusers /etc/sysusers.d/simpletalk.conf",
+		"systemd-sysusers /etc/sysusers.d/simpletalk-deployer.conf",
+		"systemd-tmpfiles --create /etc/tmpfiles.d/simpletalk-deployer.conf /etc/tmpfiles.d/simpletalk.conf",
+	}; !slices.Equal(do[:3], want) {
+		t.Errorf("it does %q, want %q first", do, want)
+	}
+	if _, err := (startupFlags{user: defaultUser, deployer: "no-such-user"}).plan(true); exitCode(err) != exitUsage {
+		t.Errorf("a user who is not there: %v", err)
 	}
 }

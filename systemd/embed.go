@@ -50,6 +50,17 @@ var (
 	//go:embed simpletalk.tmpfiles.conf
 	Tmpfiles string
 
+	// DeployerSysusers lets the user "deployer" reach the control socket.
+	//
+	//go:embed simpletalk-deployer.sysusers.conf
+	DeployerSysusers string
+
+	// DeployerTmpfiles gives the user "deployer" what a deploy changes. It comes
+	// before [Tmpfiles].
+	//
+	//go:embed simpletalk-deployer.tmpfiles.conf
+	DeployerTmpfiles string
+
 	// Config is an example of the supervisor's configuration.
 	//
 	//go:embed supervisor.toml

@@ -15,6 +15,9 @@ import (
 // it, and a checksum beside it.
 func makeArtifact(t testing.TB, path string, files map[string]string) string {
 	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)

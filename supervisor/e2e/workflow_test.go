@@ -141,10 +141,10 @@ func TestTheDeployJobIsOneCommand(t *testing.T) {
 		t.Fatalf("%d steps, want the download and the deploy", len(j.Steps))
 	}
 	download, deploy := j.Steps[0], j.Steps[1]
-	if download.If != "${{ !env.ACT }}" || !strings.HasPrefix(download.Uses, "actions/download-artifact@") || download.With["path"] != "release" {
+	if download.If != "${{ !env.ACT }}" || !strings.HasPrefix(download.Uses, "actions/download-artifact@") || download.With["path"] != "/opt/simpletalk/incoming" {
 		t.Errorf("the first step is %+v", download)
 	}
-	if deploy.If != "" || !strings.HasPrefix(deploy.Run, "/opt/simpletalk/current/supervisor deploy --artifact release/") || strings.ContainsAny(deploy.Run, "\n;&|") {
+	if deploy.If != "" || !strings.HasPrefix(deploy.Run, "/opt/simpletalk/current/supervisor deploy --artifact /opt/simpletalk/incoming/") || strings.ContainsAny(deploy.Run, "\n;&|") {
 		t.Errorf("the second step is %+v", deploy)
 	}
 	if strings.Contains(deploy.Run, "${{") {

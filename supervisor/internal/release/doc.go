@@ -4,7 +4,6 @@
 //	/opt/simpletalk/current ──► releases/41
 //	/opt/simpletalk/releases/
 //	    41/  42/           each an artifact, unpacked: never changed afterwards
-//	    .lock              held by the deploy that is under way
 //	    .journal           of a change whose verdict is not known yet
 //	    .new-42/ .old-37/  half unpacked, half removed
 //
@@ -27,5 +26,6 @@
 //     does anything else: by what the supervisor says of it ([Judge]).
 //  5. The current release and the one before are never removed, nor is what
 //     somebody else put into the folder.
-//  6. One deploy at a time has the folder.
+//  6. One deploy at a time has the folder, by a lock on it.
+//  7. What root deploys belongs to the owner of the folder, who can go on with it.
 package release

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 
 // Names in the folder that are no releases begin with a dot.
 const (
-	lockName    = ".lock"
 	journalName = ".journal"
 	newPrefix   = ".new-" // a release that is being unpacked
 	oldPrefix   = ".old-" // one that is being removed
@@ -31,8 +29,8 @@ var ErrBusy = errors.New("another deploy is under way")
 // for one goroutine.
 type Folder struct {
 	dir  string
-	link string // path of the link to the current release
-	lock *os.File
+	link string   // path of the link to the current release
+	lock *os.File // the folder itself
 }
 
 // Open takes the folder at dir, which it makes if need be, until Close. link is
@@ -49,7 +47,7 @@ func Open(dir, link string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("folder of releases: %w", err)
 	}
-	lock, err := takeLock(filepath.Join(dir, lockName))
+	lock, err := takeLock(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -60,25 +58,19 @@ func Open(dir, link string) (*Folder, error) {
 	return f, nil
 }
 
-func takeLock(path string) (*os.File, error) {
-	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+// takeLock locks the folder itself: a file in it would be one more that belongs to
+// whoever came first.
+func takeLock(dir string) (*os.File, error) {
+	lock, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("lock releases: %w", err)
+		return nil, fmt.Errorf("folder of releases: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := os.ReadFile(path)
-		lock.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		return nil, fmt.Errorf("%w (pid %s): wait for its verdict", ErrBusy, strings.TrimSpace(string(holder)))
-	}
-	err = lock.Truncate(0)
-	if err == nil {
-		_, err = lock.WriteString(strconv.Itoa(os.Getpid()) + "\n")
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("%w in %s: wait for its verdict", ErrBusy, dir)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock releases: %w", err), lock.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
 }
@@ -225,6 +217,24 @@ func (f *Folder) Remove(id string) error {
 		return fmt.Errorf("remove release: %w", err)
 	}
 	return nil
+}
+
+// give makes what root writes into somebody's folder that one's: root's deploys and
+// his own must not be in each other's way.
+func give(path, folder string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var owner unix.Stat_t
+	if err := unix.Stat(folder, &owner); err != nil || owner.Uid == 0 {
+		return err
+	}
+	return filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return unix.Lchown(path, int(owner.Uid), int(owner.Gid))
+	})
 }
 
 // idRule is what CheckID asks for.

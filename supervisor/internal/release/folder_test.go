@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -69,7 +70,6 @@ func (h host) state() map[string]string {
 		switch {
 		case err != nil:
 			return err
-		case e.Name() == lockName:
 		case e.Type() == os.ModeSymlink:
 			all[name], err = os.Readlink(path)
 		case e.Type().IsRegular():
@@ -95,7 +95,7 @@ func TestOneDeployAtATimeHasTheFolder(t *testing.T) {
 	f := h.open()
 	if _, err := Open(h.releases(), h.link()); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second one gets %v", err)
-	} else if want := fmt.Sprintf("another deploy is under way (pid %d): wait for its verdict", os.Getpid()); err.Error() != want {
+	} else if want := "another deploy is under way in " + h.releases() + ": wait for its verdict"; err.Error() != want {
 		t.Errorf("it is told %q, want %q", err, want)
 	}
 	f.Close()
@@ -177,4 +177,33 @@ func TestWhatIsHalfRemovedOrUnpackedGoes(t *testing.T) {
 	h.put(filepath.Join(h.releases(), oldPrefix+"6", "app"), "half")
 	h.open()
 	h.is(want)
+}
+
+// Root may deploy into the folder of somebody who is not: everything is his then.
+func TestWhatRootDeploysIsTheFolders(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	const uid, gid = 65533, 65532
+	h := newHost(t)
+	h.check(os.MkdirAll(h.releases(), 0o755))
+	h.check(os.Chown(h.releases(), uid, gid))
+	deploy := filepath.Join(h.dir, "deploy")
+	h.check(os.Mkdir(deploy, 0o750))
+	h.check(os.Chown(deploy, uid, gid))
+	h.check(os.Chmod(deploy, 0o2750|os.ModeSetgid))
+	if _, err := h.install(h.pack(file("nginx/app", 0o755), symlink("link", "nginx"))); err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.open().Begin("7", Settings{Path: deploy + "/env", Content: []byte("A=1\n")})
+	h.check(err)
+	h.check(c.Commit())
+	for _, name := range []string{"releases/7", "releases/7/nginx/app", "releases/7/link", "releases/7/" + markName, "deploy/env"} {
+		info, err := os.Lstat(filepath.Join(h.dir, name))
+		if err != nil {
+			t.Error(err)
+		} else if s := info.Sys().(*syscall.Stat_t); s.Uid != uid || s.Gid != gid {
+			t.Errorf("%s is %d:%d's, want %d:%d", name, s.Uid, s.Gid, uid, gid)
+		}
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // What is put behind the name of a settings file while it is being changed.
@@ -58,9 +60,25 @@ func (s Settings) stage() error {
 		err = f.Chmod(settingsMode) // whatever the umask
 	}
 	if err == nil {
+		err = s.hand(f)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// hand gives a file that root has written to the owner of the folder. Its group is
+// as the folder says.
+func (s Settings) hand(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var folder unix.Stat_t
+	if err := unix.Stat(filepath.Dir(s.Path), &folder); err != nil {
+		return err
+	}
+	return f.Chown(int(folder.Uid), -1)
 }
 
 // keep gives the file that is there a second name, under which it is found again.
@@ -118,7 +136,10 @@ func unlessMissing(err error) error {
 
 // replaceFile writes a file whole or not at all, for good.
 func replaceFile(path string, content []byte) error {
-	f, err := os.OpenFile(path+nextSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err := remove(path + nextSuffix); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path+nextSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}

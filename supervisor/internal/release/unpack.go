@@ -58,6 +58,9 @@ func (f *Folder) fill(dir string, a *Artifact, check func(dir string) error) err
 	if err := check(dir); err != nil {
 		return err
 	}
+	if err := give(dir, f.dir); err != nil {
+		return err
+	}
 	return syncAll(dir)
 }
 
