@@ -15,8 +15,8 @@ import (
 
 // What the user data writes.
 const (
-	setupPath    = "/usr/local/sbin/simpletalk-setup"
-	settingsPath = "/etc/simpletalk-setup"
+	setupPath    = "/opt/simpletalk-setup/setup"
+	settingsPath = "/opt/simpletalk-setup/settings"
 )
 
 func TestTheFirewallIsClosed(t *testing.T) {
