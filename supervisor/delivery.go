@@ -161,7 +161,7 @@ func (d *delivery) install(ctx context.Context) (fresh bool, err error) {
 		if !d.folder.Has(d.release) {
 			return false, usage(fmt.Errorf("release %s is not installed; installed are %s", d.release, strings.Join(d.installed(), ", ")))
 		}
-		return false, nil
+		return false, d.tried(ctx, d.folder.Path(d.release), "release "+d.release)
 	}
 	a, err := release.OpenArtifact(d.artifact, d.sum)
 	if err != nil {
@@ -169,7 +169,7 @@ func (d *delivery) install(ctx context.Context) (fresh bool, err error) {
 	}
 	defer a.Close()
 	d.say("verified", "%s, sha256 %s", d.artifact, a.SHA256)
-	fresh, err = d.folder.Install(a, d.release, func(dir string) error { return d.tried(ctx, dir) })
+	fresh, err = d.folder.Install(a, d.release, func(dir string) error { return d.tried(ctx, dir, d.artifact) })
 	if err != nil {
 		return false, err
 	}

@@ -178,20 +178,20 @@ const trialTime = 10 * time.Second
 // supervisorName is that of this program in a release.
 const supervisorName = "supervisor"
 
-// tried checks what a reload may not try: the supervisor in a new release. A
-// broken one would only show at the next boot.
-func (f *releaseFlags) tried(ctx context.Context, dir string) error {
+// tried checks what a reload may not try: the supervisor in a release, which what
+// names for people. A broken one would only show at the next boot.
+func (f *releaseFlags) tried(ctx context.Context, dir, what string) error {
 	path := filepath.Join(dir, supervisorName)
 	if _, err := os.Stat(path); err != nil {
 		if _, err := os.Stat(filepath.Join(f.current, supervisorName)); err == nil {
-			return fmt.Errorf("%s has no file %s, which the current release has", f.artifact, supervisorName)
+			return fmt.Errorf("%s has no file %s, which the current release has", what, supervisorName)
 		}
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, path, "version").CombinedOutput(); err != nil {
-		return fmt.Errorf("the supervisor in %s does not run: %w: %.200s", f.artifact, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("the supervisor in %s does not run: %w: %.200s", what, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -239,6 +239,7 @@ func TestTheUserDataMakesAMachine(t *testing.T) {
 		t.Errorf("again: exit %d:\n%s", code, out)
 	}
 	s.servesAll("bbbb")
+	s.writesTheURI(setup, written)
 	if users := s.Must("id", "-nG", "simpletalk"); users != "simpletalk" {
 		t.Errorf("the service is in %s", users)
 	}
@@ -252,5 +253,27 @@ func (s *service) servesAll(commit string) {
 	}
 	if status, body, err := s.page("/"); err != nil || status != http.StatusOK || !strings.Contains(body, "<title>SimpleTalk") {
 		s.t.Errorf("the page: %d, %v: %.200s", status, err, body)
+	}
+}
+
+// writesTheURI checks that a MongoDB's URI comes from Parameter Store into the
+// environment, which the service alone may read.
+func (s *service) writesTheURI(setup func() (string, int), written func(template)) {
+	s.t.Helper()
+	s.Write("/opt/fakes/aws", fakeHead+"echo 'mongodb+srv://u:p%40$w@example.org/chat?w=majority'\n", 0o755)
+	s.Must("rm", "/etc/simpletalk/env")
+	s.called()
+	written(readTemplate(s.t, map[string]string{"MongoUriParameter": "/simpletalk/mongodb-uri"}))
+	if out, code := setup(); code != 0 {
+		s.t.Errorf("with MongoDB: exit %d:\n%s", code, out)
+	}
+	if env := s.Must("cat", "/etc/simpletalk/env"); env != "MONGODB_URI='mongodb+srv://u:p%40$w@example.org/chat?w=majority'" {
+		s.t.Errorf("the environment has %s", env)
+	}
+	if mode := s.Must("stat", "-c", "%a %U:%G", "/etc/simpletalk/env"); mode != "640 root:simpletalk" {
+		s.t.Errorf("the environment is %s", mode)
+	}
+	if calls := s.called(); !slices.Contains(calls, "aws") {
+		s.t.Errorf("Parameter Store is not asked: %v", calls)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,16 @@ func (h host) artifact(content []byte) string {
 	h.put(path, string(content))
 	h.put(path+SumSuffix, fmt.Sprintf("%x  simpletalk-7.tar.gz\n", sha256.Sum256(content)))
 	return path
+}
+
+// tooLarge makes an artifact that promises more than a disk has.
+func (h host) tooLarge() string {
+	h.Helper()
+	var b bytes.Buffer
+	packed := gzip.NewWriter(&b)
+	h.check(tar.NewWriter(packed).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "app", Mode: 0o755, Size: maxBytes + 1}))
+	h.check(packed.Close())
+	return h.artifact(b.Bytes())
 }
 
 func file(name string, mode int64) tar.Header {
@@ -117,8 +128,9 @@ func TestWhatIsNoArtifact(t *testing.T) {
 		"a hard link": {func(h host) string {
 			return h.pack(tar.Header{Typeflag: tar.TypeLink, Name: "b", Linkname: "/etc/shadow"})
 		}, "only files, folders"},
-		"twice":    {func(h host) string { return h.pack(file("a", 0o644), file("a", 0o644)) }, "file exists"},
-		"our mark": {func(h host) string { return h.pack(file(markName, 0o644)) }, "file exists"},
+		"twice":     {func(h host) string { return h.pack(file("a", 0o644), file("a", 0o644)) }, "file exists"},
+		"too large": {func(h host) string { return h.tooLarge() }, "the release has more than"},
+		"our mark":  {func(h host) string { return h.pack(file(markName, 0o644)) }, "file exists"},
 		"changed": {func(h host) string {
 			path := h.artifact(good(h))
 			b := good(h)
@@ -174,4 +186,42 @@ func TestAChecksumMayBeGiven(t *testing.T) {
 	if _, err := OpenArtifact(path, strings.Repeat("0", 64)); err == nil {
 		t.Error("a wrong one is believed")
 	}
+}
+
+// Whatever an archive has, nothing comes to be outside its release, and nothing
+// there is changed.
+func FuzzAReleaseStaysInItsFolder(f *testing.F) {
+	f.Add("b", "../../x", "b/y", byte(tar.TypeSymlink))
+	f.Add("../x", "", "y", byte(tar.TypeReg))
+	f.Add("a", "a", "a/b", byte(tar.TypeSymlink))
+	f.Add("a/../b", "..", "b/current", byte(tar.TypeSymlink))
+	f.Add("dir", "", "dir/app", byte(tar.TypeDir))
+	f.Add("app", "/etc/passwd", "app", byte(tar.TypeLink))
+	f.Fuzz(func(t *testing.T, first, link, second string, kind byte) {
+		h := newHost(t)
+		h.release("6", 0, true)
+		h.put(filepath.Join(h.dir, "x"), "canary")
+		want := h.state()
+		var b bytes.Buffer
+		packed := gzip.NewWriter(&b)
+		archive := tar.NewWriter(packed)
+		for _, e := range []tar.Header{{Typeflag: kind, Name: first, Linkname: link, Mode: 0o777}, {Typeflag: tar.TypeReg, Name: second, Size: 3, Mode: 0o644}} {
+			if archive.WriteHeader(&e) != nil {
+				return // no archive can say that
+			}
+		}
+		archive.Write([]byte("new"))
+		archive.Close()
+		packed.Close()
+		h.install(h.artifact(b.Bytes())) // it may be refused
+		got := h.state()
+		for name := range got {
+			if strings.HasPrefix(name, "releases/7/") {
+				delete(got, name)
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%q, %q, %q, %q: there is %v, want %v", first, link, second, kind, got, want)
+		}
+	})
 }
