@@ -248,10 +248,24 @@ func (d *delivery) reload(ctx context.Context, c *release.Change) ([]control.Dep
 	}
 	d.shown.several = len(asked.Deploys) > 1
 	ended, verdict := d.shown.follow(ctx, d.client, asked.Deploys)
-	if len(ended) < len(asked.Deploys) {
+	switch {
+	case verdict == nil:
+		return ended, nil
+	case len(ended) < len(asked.Deploys):
 		return nil, d.lost(ctx, c, verdict)
 	}
-	return ended, verdict
+	return ended, d.confirmed(ctx, c, verdict)
+}
+
+// confirmed is a verdict, unless the supervisor that gave it has been started from
+// the release, which then serves although nobody had accepted it.
+func (d *delivery) confirmed(ctx context.Context, c *release.Change, verdict error) error {
+	outcome, _, err := d.outcome(ctx, c, returnTime)
+	if err != nil || outcome != release.Commit {
+		return verdict
+	}
+	d.say("kept", "%s serves: the supervisor has been started from it meanwhile", c.To())
+	return nil
 }
 
 // lost finds out the verdict of a deploy that can be followed no more.

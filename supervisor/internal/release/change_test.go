@@ -12,8 +12,8 @@ import (
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 )
 
-// before are the machines that a change may find.
-var before = map[string]func(h host){
+// earlier are the machines that a change may find.
+var earlier = map[string]func(h host){
 	"nothing": func(host) {},
 	"a release": func(h host) {
 		h.check(os.Symlink("releases/6", h.link()))
@@ -46,7 +46,7 @@ func (h host) wish() Settings { return Settings{Path: h.env(), Content: []byte("
 
 // both gives a machine with two releases to each test, as it is and littered.
 func both(t *testing.T, test func(h host)) {
-	for name, prepare := range before {
+	for name, prepare := range earlier {
 		for _, litter := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, litter %v", name, litter), func(t *testing.T) {
 				h := newHost(t)
@@ -220,15 +220,20 @@ func TestJudgements(t *testing.T) {
 	}
 	states := func(all ...string) (programs []control.Program) {
 		for _, s := range all {
-			i := control.Instance{State: s}
-			if s == "other" || s == "elsewhere" {
-				i = control.Instance{State: "running", Build: control.Build{Path: s}}
+			at := began.Add(time.Second)
+			i := control.Instance{State: s, StartedAt: &at}
+			switch s {
+			case "older":
+				at = began.Add(-time.Second)
+				i.State = "running"
+			case "other", "elsewhere":
+				i.State, i.Build.Path = "running", s
 			}
 			programs = append(programs, control.Program{Instances: []control.Instance{i}})
 		}
 		return programs
 	}
-	const before, later = -time.Hour, time.Second
+	const earlier, later = -time.Hour, time.Second
 	for _, c := range []struct {
 		what    string
 		started time.Duration
@@ -236,20 +241,21 @@ func TestJudgements(t *testing.T) {
 		states  []control.Program
 		want    Judgement
 	}{
-		{"never asked", before, nil, states("running"), Undo},
-		{"asked earlier only", before, []control.Deploy{deploy("a", before, control.Accepted)}, states("running"), Undo},
-		{"accepted", before, []control.Deploy{deploy("a", 0, control.Accepted)}, states("running"), Commit},
-		{"rejected", before, []control.Deploy{deploy("a", later, control.Rejected)}, states("running"), Undo},
-		{"returned", before, []control.Deploy{deploy("a", later, control.Returned)}, states("running"), Undo},
-		{"pending", before, []control.Deploy{deploy("a", later, control.Pending)}, states("baking"), Wait},
-		{"one pending", before, []control.Deploy{deploy("a", later, control.Rejected), deploy("b", later, control.Pending)}, nil, Wait},
-		{"one rejected", before, []control.Deploy{deploy("a", later, control.Rejected), deploy("b", later, control.Accepted)}, nil, Undo},
-		{"accepted the second time", before, []control.Deploy{deploy("a", later, control.Rejected), deploy("a", 2*later, control.Accepted)}, nil, Commit},
-		{"rejected the second time", before, []control.Deploy{deploy("a", later, control.Accepted), deploy("a", 2*later, control.Rejected)}, nil, Undo},
+		{"never asked", earlier, nil, states("running"), Undo},
+		{"asked earlier only", earlier, []control.Deploy{deploy("a", earlier, control.Accepted)}, states("running"), Undo},
+		{"accepted", earlier, []control.Deploy{deploy("a", 0, control.Accepted)}, states("running"), Commit},
+		{"rejected", earlier, []control.Deploy{deploy("a", later, control.Rejected)}, states("running"), Undo},
+		{"returned", earlier, []control.Deploy{deploy("a", later, control.Returned)}, states("running"), Undo},
+		{"pending", earlier, []control.Deploy{deploy("a", later, control.Pending)}, states("baking"), Wait},
+		{"one pending", earlier, []control.Deploy{deploy("a", later, control.Rejected), deploy("b", later, control.Pending)}, nil, Wait},
+		{"one rejected", earlier, []control.Deploy{deploy("a", later, control.Rejected), deploy("b", later, control.Accepted)}, nil, Undo},
+		{"accepted the second time", earlier, []control.Deploy{deploy("a", later, control.Rejected), deploy("a", 2*later, control.Accepted)}, nil, Commit},
+		{"rejected the second time", earlier, []control.Deploy{deploy("a", later, control.Accepted), deploy("a", 2*later, control.Rejected)}, nil, Undo},
 		{"accepted by the supervisor before", later, []control.Deploy{deploy("a", 0, control.Accepted)}, states("other"), Commit},
 		{"rejected, and the supervisor upgraded meanwhile", later, []control.Deploy{deploy("a", 0, control.Rejected)}, states("other"), Undo},
 		{"cut off, and started from it", later, []control.Deploy{deploy("a", 0, control.Rejected)}, states("running"), Commit},
 		{"pending at an upgraded supervisor", later, []control.Deploy{deploy("a", 0, control.Pending)}, states("other"), Wait},
+		{"rejected with the same build, and the supervisor upgraded", later, []control.Deploy{deploy("a", 0, control.Rejected)}, states("older"), Undo},
 		{"started from it", later, nil, states("running", "stopped"), Commit},
 		{"one is from it, one not", later, nil, states("running", "other"), Undo},
 		{"one is no matter of releases", later, nil, states("running", "elsewhere"), Commit},

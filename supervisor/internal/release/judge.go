@@ -47,7 +47,7 @@ func Judge(began time.Time, s control.Status, origin func(control.Build) Origin)
 		return j
 	}
 	if s.Started.After(began) {
-		return ofServing(s.Programs, origin)
+		return ofServing(began, s.Programs, origin)
 	}
 	return Undo
 }
@@ -77,13 +77,13 @@ func ofVerdicts(verdicts map[string]control.Verdict) Judgement {
 	return j
 }
 
-// ofServing judges by what serves: one instance that fails, or serves another
-// release, is enough for no.
-func ofServing(programs []control.Program, origin func(control.Build) Origin) Judgement {
+// ofServing judges by what serves: one instance that fails, or serves what it did
+// before, is enough for no.
+func ofServing(began time.Time, programs []control.Program, origin func(control.Build) Origin) Judgement {
 	seen := map[string]bool{}
 	for _, p := range programs {
 		for _, i := range p.Instances {
-			if i.State == "running" && origin(i.Build) == Other {
+			if i.State == "running" && before(began, i, origin(i.Build)) {
 				return Undo
 			}
 			seen[i.State] = true
@@ -103,6 +103,12 @@ func ofServing(programs []control.Program, origin func(control.Build) Origin) Ju
 	default:
 		return Undo // nothing serves
 	}
+}
+
+// before tells whether a worker is from before the change. One of the same content
+// may be: releases share builds, and a change may be of settings only.
+func before(began time.Time, i control.Instance, o Origin) bool {
+	return o == Other || o == New && (i.StartedAt == nil || i.StartedAt.Before(began))
 }
 
 // Origin tells by its content where a build is from that runs.
