@@ -42,12 +42,13 @@ func startRunner(t *testing.T) *runner {
 	}
 	r := &runner{&service{sdbox.Boot(t, sdbox.Options{}), t}, map[string]string{}, readWorkflow(t, "deploy.yml").Jobs["deploy"].Steps[0].Uses}
 	r.Write("/opt/act/download/action.yml", "runs: {using: composite, steps: [{run: exit 1, shell: bash}]}\n", 0o644)
-	lean := binaries.lean(t)
+	lean, next := binaries.lean(t), binaries.build(t, "supervisor", "next", false) // releases bring supervisors, too
+	supervisors := map[string]string{"aaaa": lean, "bbbb": next, "bad": next}
 	dir := t.TempDir()
 	for commit, app := range map[string]string{
 		"aaaa": binaries.build(t, "app", "aaaa", false), "bbbb": binaries.build(t, "app", "bbbb", false), "bad": badBuild(t),
 	} {
-		r.releases[commit] = makeArtifact(t, filepath.Join(dir, commit, "simpletalk.tar.gz"), map[string]string{"app": app, "supervisor": lean})
+		r.releases[commit] = makeArtifact(t, filepath.Join(dir, commit, "simpletalk.tar.gz"), map[string]string{"app": app, "supervisor": supervisors[commit]})
 	}
 	r.Must("useradd", "--user-group", "--create-home", "--home-dir", runnerHome, "runner")
 	r.Install("/opt/act/act", act)
