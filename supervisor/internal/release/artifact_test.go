@@ -14,6 +14,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // pack makes an artifact of entries, in which a file has its own name as content.
@@ -224,4 +226,41 @@ func FuzzAReleaseStaysInItsFolder(f *testing.F) {
 			t.Errorf("%q, %q, %q, %q: there is %v, want %v", first, link, second, kind, got, want)
 		}
 	})
+}
+
+// A disk that fills up while a release is unpacked costs the release, and what was
+// there before stays.
+func TestAFullDisk(t *testing.T) {
+	h := newHost(t)
+	if err := unix.Mount("tmpfs", h.dir, "tmpfs", 0, "size=256k"); err != nil {
+		if os.Getenv("REQUIRE_ALL") == "1" {
+			t.Fatal("REQUIRE_ALL=1, but no file system can be mounted: ", err)
+		}
+		t.Skip("no file system can be mounted: ", err)
+	}
+	t.Cleanup(func() { unix.Unmount(h.dir, 0) })
+	h.release("6", 0, true)
+	before := h.state()
+	var b bytes.Buffer
+	packed := gzip.NewWriter(&b)
+	archive := tar.NewWriter(packed)
+	h.check(archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "app", Mode: 0o755, Size: 1 << 20}))
+	_, err := archive.Write(make([]byte, 1<<20))
+	h.check(err)
+	h.check(archive.Close())
+	h.check(packed.Close())
+	path := h.artifact(b.Bytes())
+	if _, err := h.install(path); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("got %v, want a full disk", err)
+	}
+	h.is(before)
+	h.put(h.dir+"/filler", string(make([]byte, 200<<10)))
+	before = h.state()
+	f := h.open()
+	big := Settings{Path: h.env(), Content: make([]byte, 100<<10)}
+	if _, err := f.Begin("6", big); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("settings: got %v, want a full disk", err)
+	}
+	h.is(before)
+	f.Close() // for the file system to be unmounted
 }
