@@ -30,7 +30,7 @@ type runner struct {
 const (
 	runnerHome = "/home/runner"
 	workspace  = runnerHome + "/site"
-	inFront    = "127.0.0.1:8080"
+	inFront    = "127.0.0.1:80"
 )
 
 // startRunner makes the machine on release aaaa.
@@ -74,14 +74,12 @@ func (r *runner) put(commit, folder string) {
 	}
 }
 
+// startNginx puts nginx in front, as the README has it.
 func (r *runner) startNginx() {
 	r.t.Helper()
-	conf := fmt.Sprintf(nginxConf, "/var/lib/site", inFront, "127.0.0.1:3000")
-	r.Write("/etc/nginx/site.conf", "user root;\n"+conf, 0o644)
-	r.Write("/var/lib/site/.keep", "", 0o644)
-	r.Write("/etc/systemd/system/site.service", "[Service]\nExecStart=/usr/sbin/nginx -c /etc/nginx/site.conf -e stderr\nLimitNOFILE=16384\n", 0o644)
-	r.Must("systemctl", "daemon-reload")
-	r.Must("systemctl", "start", "site")
+	findNginx(r.t)
+	r.bringNginx()
+	r.follow("sudo install -D -m 644 -t /etc/nginx/snippets")
 	r.eventually("nginx listens", func() bool {
 		c, err := r.Network.Dial(context.Background(), "tcp", inFront)
 		if err == nil {

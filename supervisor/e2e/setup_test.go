@@ -94,22 +94,6 @@ func siteFiles(t *testing.T) map[string]string {
 			files[name] = f
 		}
 	}
-	if len(files) > 0 {
-		return files
-	}
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"nginx/nginx.conf":            "user nginx;\npid /run/nginx.pid;\nevents {}\nhttp {\n\tinclude conf.d/*.conf;\n}\n",
-		"nginx/simpletalk-plain.conf": "server {\n\tlisten 80;\n\tlocation / { proxy_pass http://127.0.0.1:3000; include snippets/host.conf; }\n}\n",
-		"nginx/simpletalk.conf":       "# with TLS\n",
-		"nginx/snippets/host.conf":    "proxy_set_header Host $http_host;\n",
-	} {
-		path := filepath.Join(dir, filepath.Base(name))
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		files[name] = path
-	}
 	return files
 }
 
