@@ -67,21 +67,27 @@ func (p plain) Error() string {
 		return "duplicate key" // the server's text quotes the document
 	}
 	said := strings.Join(strings.Fields(p.error.Error()), " ")
-	if before, _, found := strings.Cut(said, ", current topology: "); found {
-		return "no server that can be written is reachable (" + lastError(said, before) + ")"
+	if _, topology, found := strings.Cut(said, ", current topology: "); found {
+		return unreachable(topology)
 	}
 	return said
 }
 
-// lastError finds in a server selection error what the driver heard last of
-// each server.
-func lastError(said, otherwise string) string {
-	_, heard, found := strings.Cut(said, "Last error: ")
-	if !found {
-		return otherwise
-	}
+// unreachable says why no server could be selected, from what the driver knows
+// of the topology: what it heard last of a server, if anything.
+func unreachable(topology string) string {
+	_, heard, found := strings.Cut(topology, "Last error: ")
 	heard, _, _ = strings.Cut(heard, " }")
-	return heard
+	switch {
+	case found:
+		return "no server that can be written is reachable (" + heard + ")"
+	case strings.Contains(topology, "ReplicaSetNoPrimary") && strings.Contains(topology, "Servers: []"):
+		return "no server is a member of the replica set that the connection string names: check replicaSet"
+	case strings.Contains(topology, "ReplicaSetNoPrimary"):
+		return "the replica set has no primary at the moment"
+	default:
+		return "no server that can be written was found in time"
+	}
 }
 
 // refused reports whether the server did not take who we are. While a
