@@ -245,12 +245,12 @@ func (b *batch) settle(stored []eventDocument) {
 
 // recall reads which of the next drafts are stored already, by their nonces.
 func (b *batch) recall(ctx context.Context) error {
-	var any bson.A
+	var posts bson.A
 	for _, i := range b.next() {
 		p := postOf(b.drafts[i])
-		any = append(any, bson.D{{Key: "room", Value: p.room}, {Key: "author", Value: p.author}, {Key: "nonce", Value: p.nonce}})
+		posts = append(posts, bson.D{{Key: "room", Value: p.room}, {Key: "author", Value: p.author}, {Key: "nonce", Value: p.nonce}})
 	}
-	stored, err := b.find(ctx, bson.D{{Key: "$or", Value: any}})
+	stored, err := b.find(ctx, bson.D{{Key: "$or", Value: posts}})
 	if err != nil {
 		return err
 	}
