@@ -147,8 +147,8 @@ func talkThrough(t *testing.T, away trouble) {
 	ann.patience, ben.patience = awayPatience, awayPatience
 	for i := range 3 {
 		ann.say(post(fmt.Sprint("n", i), "x"))
-		seek[*wire.Ack](ann)
 	}
+	ann.hears(3, 3) // what she has heard is in memory
 
 	away.begin()
 	ben.say(hello)
@@ -204,6 +204,23 @@ func talkThrough(t *testing.T, away trouble) {
 	for seq := int64(4); seq <= int64(len(events)); seq++ {
 		if ev := seek[*wire.Event](ben); ev.Seq != seq {
 			t.Errorf("once the store is back: got %+v, want event %d", ev, seq)
+		}
+	}
+}
+
+// hears waits for a number of acknowledgements and for everything up to seq.
+func (c *talker) hears(acks int, seq int64) {
+	c.t.Helper()
+	for head := int64(0); acks > 0 || head < seq; {
+		m, err := c.next()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case *wire.Ack:
+			acks--
+		case *wire.Event:
+			head = m.Seq
 		}
 	}
 }
