@@ -66,6 +66,9 @@ func printDescription(w io.Writer, d control.Description, now time.Time) error {
 		row(s.Key, s.Value)
 	}
 	for _, i := range d.Program.Instances {
+		if len(d.Program.Instances) > 1 {
+			row("instance", fmt.Sprint(i.Index))
+		}
 		describeInstance(row, i, now)
 	}
 	t.Flush()

@@ -73,7 +73,7 @@ workers back.`,
 			"reset sets the counter of restarts to 0 and forgets how the program ended last. One\nthat waits to be started again after crashes is started at once."),
 		newOperation(&state, control.OpDelete, "Remove programs that were added by 'supervisor start -- COMMAND'",
 			"delete ends a program that was added at run time and forgets it. Those that a\nconfiguration file names are removed there."),
-		newSignal(&state), newCheck(), newStartup(), newUnstartup(), newVerify(), newVersion())
+		newSignal(&state), newScale(&state), newCheck(), newStartup(), newUnstartup(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		wrapArgs(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -178,6 +179,29 @@ func newSignal(state *string) *cobra.Command {
 			return each(args[1:], func(name string) error {
 				return tell(c, ", sent "+args[0], func() (control.Done, error) { return client.Signal(c.Context(), name, args[0]) })
 			})
+		},
+	}
+}
+
+func newScale(state *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "scale PROGRAM INSTANCES",
+		Short: "Run so many parallel copies of a program",
+		Long: `scale starts more instances of a program beside those that serve, or lets the
+clients of the last ones go. It is recorded at once, and counts over what the
+configuration says until the program is deleted or scaled again. A reload deploys
+to all instances: each takes over when all are ready, and what befalls one of them
+befalls all.`,
+		Example:           "  supervisor scale chat 3",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completePrograms(state),
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := strconv.Atoi(args[1])
+			if err != nil {
+				return usage(fmt.Errorf("%q instances: must be a number", args[1]))
+			}
+			client := newClient(state)
+			return tell(c, fmt.Sprintf(", %d instances", n), func() (control.Done, error) { return client.Scale(c.Context(), args[0], n) })
 		},
 	}
 }

@@ -52,13 +52,22 @@ func printStatus(w io.Writer, s control.Status, now time.Time) error {
 	fmt.Fprintf(t, "\nPROGRAM\t%s\tGEN\tPID\tCOMMIT\tUP\tCONNS\tCPU\tMEMORY\tRESTARTS\tLAST EXIT\n", inColour("STATE", ""))
 	for _, p := range s.Programs {
 		for _, i := range p.Instances {
-			printInstance(t, p.Name, i, now)
+			printInstance(t, instanceName(p, i), i, now)
 		}
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	return printDeploys(w, s.Deploys, now)
+}
+
+// instanceName is what people call an instance: by its index where there are
+// several.
+func instanceName(p control.Program, i control.Instance) string {
+	if len(p.Instances) == 1 {
+		return p.Name
+	}
+	return fmt.Sprintf("%s.%d", p.Name, i.Index)
 }
 
 // printDeploys shows the latest deploys, if there are any.

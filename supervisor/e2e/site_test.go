@@ -201,6 +201,10 @@ type program struct {
 		Restarts int    `json:"restarts"`
 		LastExit string `json:"last_exit"`
 		Conns    int    `json:"conns"`
+		Build    struct {
+			Path   string `json:"path"`
+			Commit string `json:"commit"`
+		} `json:"build"`
 		Draining []struct {
 			PID int `json:"pid"`
 		} `json:"draining"`

@@ -18,6 +18,8 @@ type Program struct {
 	EnvFiles []EnvFile         // read by [Program.Environ]; later ones win
 	Listen   []string          // names of the listeners it is given
 
+	Instances int // parallel copies of it, 1 to [MaxInstances]
+
 	ReadyTimeout time.Duration  // from the start to ready
 	StopSignal   syscall.Signal // how a program that does not speak our protocol is asked to end
 	KillTimeout  time.Duration  // from being asked to SIGKILL of the whole process group
@@ -62,6 +64,9 @@ type Health struct {
 
 const maxGenerations = 50
 
+// MaxInstances is the most copies of one program on a host.
+const MaxInstances = 64
+
 const (
 	minMemory = mebi // less runs nothing: the M was forgotten
 	maxMemory = 1 << 60
@@ -75,6 +80,7 @@ func NewProgram(name string, command []string) Program {
 	return Program{
 		Name:         name,
 		Command:      command,
+		Instances:    1,
 		ReadyTimeout: 10 * time.Second,
 		StopSignal:   syscall.SIGTERM,
 		KillTimeout:  30 * time.Second,
@@ -94,10 +100,11 @@ func (t *table) start(p *Program) {
 	}
 	p.Env = t.environment()
 	p.EnvFiles = t.envFiles()
-	var instances int64
-	if read(t, "instances", "1", &instances) && instances != 1 {
-		t.mistake(t.at.of("instances"), "%sinstances must be 1, not %d: this version runs one copy of each program", t.name, instances)
+	instances := int64(p.Instances)
+	if read(t, "instances", "a number", &instances) && (instances < 1 || instances > MaxInstances) {
+		t.mistake(t.at.of("instances"), "%sinstances must be 1 to %d, not %d", t.name, MaxInstances, instances)
 	}
+	p.Instances = int(instances)
 }
 
 func (t *table) command(program string) []string {

@@ -14,7 +14,7 @@ dir      = "/srv/chat"           # default: the supervisor's
 env      = { SIMPLETALK_DATA = "/srv/chat" }
 env_file = ["/etc/simpletalk/env"]  # or one string; a '-' before the path: may be missing
 listen   = ["http"]              # names of [listen]; default: all for the only program, none for one of several
-instances = 1                    # this version runs one copy of each program
+instances = 1                    # parallel copies, each with $SIMPLETALK_INSTANCE from 0 on
 ready_timeout = "10s"
 stop_signal  = "TERM"            # for programs that do not speak our protocol
 kill_timeout = "30s"             # from the stop signal to SIGKILL of the process group; default: drain.timeout

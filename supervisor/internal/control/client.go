@@ -87,6 +87,13 @@ func (c *Client) Signal(ctx context.Context, program, signal string) (Done, erro
 	return d, err
 }
 
+// Scale makes so many instances of a program run.
+func (c *Client) Scale(ctx context.Context, program string, instances int) (Done, error) {
+	var d Done
+	err := c.ask(ctx, http.MethodPost, programPath(program, "/scale"), ScaleRequest{instances}, &d)
+	return d, err
+}
+
 func programPath(name, rest string) string { return "/v1/programs/" + url.PathEscape(name) + rest }
 
 // Logs calls each with every line that is asked for until the supervisor ends,

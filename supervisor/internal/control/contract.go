@@ -174,3 +174,8 @@ type LogQuery struct {
 	Err      bool // of stderr only
 	Follow   bool // those to come, too
 }
+
+// ScaleRequest asks for so many instances of a program.
+type ScaleRequest struct {
+	Instances int `json:"instances"`
+}

@@ -55,6 +55,10 @@ func (b *backend) Add(_ context.Context, p NewProgram) (Done, error) {
 	return Done{Program: p.Name, State: "running"}, b.err
 }
 
+func (b *backend) Scale(_ context.Context, program string, instances int) (Done, error) {
+	return Done{Program: program, State: fmt.Sprintf("%d run", instances)}, b.err
+}
+
 func (b *backend) Signal(_ context.Context, program, signal string) (Done, error) {
 	b.asked = append(b.asked, "signal "+signal+" "+program)
 	return Done{Program: program, State: "running"}, b.err

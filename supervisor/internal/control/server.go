@@ -67,6 +67,9 @@ type Backend interface {
 	Add(ctx context.Context, p NewProgram) (Done, error)
 	Signal(ctx context.Context, program, signal string) (Done, error)
 
+	// Scale returns when so many instances run, or could not be started.
+	Scale(ctx context.Context, program string, instances int) (Done, error)
+
 	// Logs calls each with every line that is asked for, of all programs in
 	// the order of their times.
 	Logs(ctx context.Context, q LogQuery, each func(logs.Line) error) error
@@ -132,6 +135,7 @@ func (s *Server) routes(following, waiting context.Context) http.Handler {
 	mux.HandleFunc("POST /v1/reload", s.change(s.reload))
 	mux.HandleFunc("POST /v1/programs", s.change(s.add))
 	mux.HandleFunc("POST /v1/programs/{name}/signal", s.change(s.signal))
+	mux.HandleFunc("POST /v1/programs/{name}/scale", s.change(s.scale))
 	mux.HandleFunc("POST /v1/programs/{name}/{operation}", s.change(s.operate))
 	return mux
 }
@@ -199,6 +203,15 @@ func (s *Server) signal(r *http.Request, by string) (any, error) {
 	}
 	done, err := s.Backend.Signal(r.Context(), r.PathValue("name"), request.Signal)
 	return s.done(done, err, "signal", by)
+}
+
+func (s *Server) scale(r *http.Request, by string) (any, error) {
+	var request ScaleRequest
+	if err := body(r, &request); err != nil {
+		return nil, err
+	}
+	done, err := s.Backend.Scale(r.Context(), r.PathValue("name"), request.Instances)
+	return s.done(done, err, "scale", by)
 }
 
 func (s *Server) operate(r *http.Request, by string) (any, error) {

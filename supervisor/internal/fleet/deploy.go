@@ -85,9 +85,9 @@ func (p *program) isStopped() bool {
 func (f *Fleet) rollback(p *program, by string) (control.Requested, error) {
 	p.note(p.chosen(), false) // it is to run, as after a reload
 	f.recordStopped(p.name, false)
-	id, err := p.instance.Rollback()
-	f.Book.Asked(id, by)
-	return tickets([]control.Ticket{{ID: id, Program: p.name}}), err
+	id := f.Book.Begin(p.name, by)
+	f.rollbackAll(p, id)
+	return tickets([]control.Ticket{{ID: id, Program: p.name}}), nil
 }
 
 func tickets(all []control.Ticket) control.Requested {
@@ -199,7 +199,7 @@ func (f *Fleet) deploy(p planned, by, id string) control.Ticket {
 	if id == "" {
 		id = f.Book.Begin(p.Name, by)
 	}
-	p.program.instance.ReloadAs(id, p.plan)
+	f.reloadAll(p.program, id, p.plan, max(p.Instances, 1))
 	return control.Ticket{ID: id, Program: p.Name}
 }
 

@@ -56,16 +56,14 @@ type Fleet struct {
 
 // program is one of the fleet.
 type program struct {
-	name     string
-	instance *supervise.Instance
-	ring     *logs.Ring
-	remove   context.CancelFunc // ends the instance
-	gone     chan struct{}      // closed when it has ended
-
-	atRun   bool      // it was added at run time
-	renewed time.Time // when memory_max swapped it last; Run's own
+	name  string
+	ring  *logs.Ring
+	group *supervise.Group
+	atRun bool // it was added at run time
 
 	mu      sync.Mutex
+	all     []*replica      // its instances
+	latest  string          // id of its latest deploy
 	spec    wish            // chosen last
 	held    []config.Listen // what it may be started again with: of all that was chosen since a configuration was accepted
 	stopped bool            // an operator wants it so
@@ -186,41 +184,37 @@ func (f *Fleet) takeOver() {
 // add makes a program of the fleet, goes on with it if it has been running, and
 // else starts it unless it is to be stopped.
 func (f *Fleet) add(w planned) *program {
-	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, gone: make(chan struct{})}
-	p.instance = supervise.NewInstance(w.plan, supervise.Parts{
-		Book: f.Book, Log: f.Log, Store: f.Store,
-		Remake: func(text json.RawMessage) (*supervise.Plan, error) {
-			plan, w, err := f.remake(text, p.ring)
-			p.hold(w.sockets) // it may be started again with them
-			return &plan, err
-		},
-	})
-	p.instance.Restore()
-	ctx, cancel := context.WithCancel(f.ctx)
-	p.remove = cancel
+	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, group: supervise.NewGroup()}
 	f.mu.Lock()
 	f.programs = append(f.programs, p)
 	f.mu.Unlock()
-	f.running.Go(func() {
-		defer close(p.gone)
-		defer cancel()
-		p.instance.Run(ctx)
-	})
+	f.grow(p, w.plan, max(w.wish.Instances, supervise.InstancesBefore(f.Store, w.wish.Name), 1))
 	return p
 }
 
-// drop ends a program and takes it out of the fleet.
-func (f *Fleet) drop(p *program) {
-	p.remove()
+// remaker makes plans of p of their texts.
+func (f *Fleet) remaker(p *program) func(json.RawMessage) (*supervise.Plan, error) {
+	return func(text json.RawMessage) (*supervise.Plan, error) {
+		plan, w, err := f.remake(text, p.ring)
+		p.hold(w.sockets) // it may be started again with them
+		return &plan, err
+	}
+}
+
+// drop takes a program out of the fleet. It returns its instances, which end.
+func (f *Fleet) drop(p *program) []*replica {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.programs = slices.DeleteFunc(f.programs, func(o *program) bool { return o == p })
+	f.mu.Unlock()
+	return p.shrink(0)
 }
 
 // Kill ends every process at once.
 func (f *Fleet) Kill() {
 	for _, p := range f.all() {
-		p.instance.Kill()
+		for _, r := range p.replicas() {
+			r.Kill()
+		}
 	}
 }
 
@@ -295,8 +289,8 @@ func (l *late) Reopen(about control.Build, fd int) (supervise.Build, error) {
 }
 
 // Adopt implements [supervise.Launcher].
-func (l *late) Adopt(gen int, h worker.Handles, notify func(worker.Event)) (supervise.Process, error) {
-	return l.bare.Adopt(gen, h, notify)
+func (l *late) Adopt(s supervise.LaunchSpec, h worker.Handles, notify func(worker.Event)) (supervise.Process, error) {
+	return l.bare.Adopt(s, h, notify)
 }
 
 // Group is whose members may change things, negative for nobody's.
@@ -317,14 +311,16 @@ const measureEvery = 2 * time.Second
 func (f *Fleet) measure(now time.Time) {
 	var pids []int
 	for _, p := range f.all() {
-		ctx, cancel := context.WithTimeout(f.ctx, time.Second)
-		s, err := p.instance.Status(ctx)
-		cancel()
-		if err != nil || s.PID == 0 {
-			continue
+		for _, r := range p.replicas() {
+			ctx, cancel := context.WithTimeout(f.ctx, time.Second)
+			s, err := r.Status(ctx)
+			cancel()
+			if err != nil || s.PID == 0 {
+				continue
+			}
+			pids = append(pids, s.PID)
+			f.limitMemory(p, r, s, now)
 		}
-		pids = append(pids, s.PID)
-		f.limitMemory(p, s, now)
 	}
 	f.usage.measure(pids, now)
 }
@@ -333,17 +329,17 @@ func (f *Fleet) measure(now time.Time) {
 // that a fresh worker exceeds too must not keep swapping for ever.
 const renewPause = time.Minute
 
-// limitMemory swaps p's worker for a fresh one of the same build if it takes
-// too much memory.
-func (f *Fleet) limitMemory(p *program, s control.Instance, now time.Time) {
+// limitMemory swaps the worker of an instance for a fresh one of the same build if
+// it takes too much memory.
+func (f *Fleet) limitMemory(p *program, r *replica, s control.Instance, now time.Time) {
 	limit := p.chosen().MemoryMax
 	rss := residentBytes(s.PID)
-	if limit == 0 || rss <= limit || s.State != "running" || now.Sub(p.renewed) < renewPause {
+	if limit == 0 || rss <= limit || s.State != "running" || now.Sub(r.renewed) < renewPause {
 		return
 	}
 	why := fmt.Sprintf("memory_max: %d MB of %d", rss>>20, limit>>20)
-	if id, err := p.instance.Renew(why); err == nil {
-		p.renewed = now
+	if id, err := r.Renew(why); err == nil {
+		r.renewed = now
 		f.Log.Warn("worker takes too much memory", "program", p.name, "rss", rss, "limit", limit, "deploy", id)
 	}
 }

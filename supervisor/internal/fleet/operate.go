@@ -30,7 +30,7 @@ func (f *Fleet) Operate(ctx context.Context, name string, op control.Operation) 
 	case control.OpRestart:
 		return f.restart(ctx, p)
 	case control.OpReset:
-		err := p.instance.Reset()
+		err := p.each(func(r *replica) error { return r.Reset() })
 		return control.Done{Program: name, State: "reset"}, err
 	case control.OpDelete:
 		return f.delete(ctx, p)
@@ -63,8 +63,7 @@ func (f *Fleet) start(ctx context.Context, p *program) (control.Done, error) {
 	}
 	done, err := f.outcome(ctx, p, warning, plan.ReadyTimeout+time.Second, hasStarted)
 	if err == nil && done.State != "running" && done.State != "baking" && done.State != "swapping" {
-		s, _ := p.instance.Status(ctx)
-		return done, control.Refuse(control.ErrImpossible, "%s does not start: %s; it is %s", p.name, s.LastExit, done.State)
+		return done, control.Refuse(control.ErrImpossible, "%s does not start: %s; it is %s", p.name, p.lastExit(ctx), done.State)
 	}
 	return done, err
 }
@@ -76,7 +75,22 @@ func (f *Fleet) beginStart(p *program) (plan supervise.Plan, warning string, err
 	}
 	warning = f.recordStopped(p.name, false)
 	p.note(w.wish, false)
-	return w.plan, warning, p.instance.Start(w.plan)
+	later := w.plan
+	later.Later = true
+	f.grow(p, later, w.Instances)
+	p.shrink(max(w.Instances, 1))
+	return w.plan, warning, p.each(func(r *replica) error { return r.Start(w.plan) })
+}
+
+// lastExit is how a worker of p ended that did not get ready.
+func (p *program) lastExit(ctx context.Context) string {
+	instances, _ := p.status(ctx)
+	for _, i := range instances {
+		if i.LastExit != "" {
+			return i.LastExit
+		}
+	}
+	return "it has not ended"
 }
 
 // planNow is what p is to be started by now, its sockets open.
@@ -113,7 +127,7 @@ func (f *Fleet) stop(ctx context.Context, p *program) (control.Done, error) {
 	err := f.change(func() error {
 		warning = f.recordStopped(p.name, true)
 		p.note(p.chosen(), true)
-		return p.instance.Stop()
+		return p.each(func(r *replica) error { return r.Stop() })
 	})
 	if err != nil {
 		return control.Done{}, err
@@ -134,7 +148,7 @@ func (f *Fleet) restart(ctx context.Context, p *program) (control.Done, error) {
 		if _, err := f.planNow(p); err != nil {
 			return err // it serves on
 		}
-		return p.instance.Stop()
+		return p.each(func(r *replica) error { return r.Stop() })
 	})
 	if err != nil {
 		return control.Done{}, err
@@ -147,6 +161,7 @@ func (f *Fleet) restart(ctx context.Context, p *program) (control.Done, error) {
 
 // delete removes a program that was added at run time.
 func (f *Fleet) delete(ctx context.Context, p *program) (control.Done, error) {
+	var ending []*replica
 	err := f.change(func() error {
 		if !p.atRun {
 			return control.Refuse(control.ErrImpossible, "%s names %q: remove it there and reload", f.From, p.name)
@@ -154,20 +169,23 @@ func (f *Fleet) delete(ctx context.Context, p *program) (control.Done, error) {
 		err := f.Record.Update(func(r *record.Record) {
 			delete(r.Added, p.name)
 			delete(r.Stopped, p.name)
+			delete(r.Scaled, p.name)
 		})
 		if err != nil {
 			return control.Refuse(control.ErrImpossible, "not deleted, because that cannot be recorded: %w", err)
 		}
-		f.drop(p)
+		ending = f.drop(p)
 		return nil
 	})
 	if err != nil {
 		return control.Done{}, err
 	}
-	select {
-	case <-p.gone:
-	case <-ctx.Done():
-		return control.Done{}, context.Cause(ctx)
+	for _, r := range ending {
+		select {
+		case <-r.gone:
+		case <-ctx.Done():
+			return control.Done{}, context.Cause(ctx)
+		}
 	}
 	err = f.change(func() error {
 		f.Sockets.Keep(f.current())
@@ -180,7 +198,7 @@ func (f *Fleet) delete(ctx context.Context, p *program) (control.Done, error) {
 func (f *Fleet) outcome(ctx context.Context, p *program, warning string, limit time.Duration, will func(supervise.State) bool) (control.Done, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s has not got there within %s", p.name, limit))
 	defer cancel()
-	state, err := p.instance.Await(ctx, will)
+	state, err := p.await(ctx, will)
 	return control.Done{Program: p.name, State: state, Warning: warning}, err
 }
 
@@ -286,9 +304,56 @@ func (f *Fleet) Signal(ctx context.Context, name, signal string) (control.Done, 
 	if sig == syscall.SIGSTOP {
 		f.Log.Warn("worker suspended by an operator: it will be found hanging", "program", name)
 	}
-	if err := p.instance.Signal(sig); err != nil {
+	if err := p.signal(sig); err != nil {
 		return control.Done{}, control.Refuse(control.ErrImpossible, "%s: %w", name, err)
 	}
-	s, err := p.instance.Status(ctx)
-	return control.Done{Program: name, State: s.State}, err
+	state, err := p.await(ctx, func(supervise.State) bool { return true })
+	return control.Done{Program: name, State: state}, err
+}
+
+// Scale implements [control.Backend].
+func (f *Fleet) Scale(ctx context.Context, name string, instances int) (control.Done, error) {
+	p, err := f.find(name)
+	if err != nil {
+		return control.Done{}, err
+	}
+	if instances < 1 || instances > config.MaxInstances {
+		return control.Done{}, control.Refuse(control.ErrMistake, "%d instances: must be 1 to %d", instances, config.MaxInstances)
+	}
+	var surplus []*replica
+	var limit time.Duration
+	err = f.change(func() (err error) {
+		surplus, limit, err = f.scale(p, instances)
+		return err
+	})
+	if err != nil {
+		return control.Done{}, err
+	}
+	for _, r := range surplus {
+		select {
+		case <-r.gone:
+		case <-ctx.Done():
+			return control.Done{}, context.Cause(ctx)
+		}
+	}
+	return f.outcome(ctx, p, "", limit, hasStarted)
+}
+
+func (f *Fleet) scale(p *program, instances int) (surplus []*replica, limit time.Duration, err error) {
+	if p.isStopped() {
+		return nil, 0, control.Refuse(control.ErrImpossible, "%s is stopped: start it first", p.name)
+	}
+	plan, err := f.plan(p.chosen(), p.ring, "")
+	if err != nil {
+		return nil, 0, control.Refuse(control.ErrImpossible, "%w", err)
+	}
+	err = f.Record.Update(func(r *record.Record) { r.Scaled[p.name] = instances })
+	if err != nil {
+		return nil, 0, control.Refuse(control.ErrImpossible, "not scaled, because that cannot be recorded: %w", err)
+	}
+	w := p.chosen()
+	w.Instances = instances
+	p.note(w, false)
+	f.grow(p, plan, instances)
+	return p.shrink(instances), plan.ReadyTimeout + time.Second, nil
 }

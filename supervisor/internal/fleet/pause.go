@@ -70,7 +70,9 @@ func (f *Fleet) Calm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, calmPatience)
 	defer cancel()
 	for _, p := range f.all() {
-		p.instance.Calm(ctx)
+		for _, r := range p.replicas() {
+			r.Calm(ctx)
+		}
 	}
 }
 
@@ -92,12 +94,14 @@ func (f *Fleet) Pause(ctx context.Context) (resume, leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, pausePatience)
 	defer cancel()
 	for _, p := range f.all() {
-		again, left, err := pause(ctx, p.instance)
-		if err != nil {
-			resume()
-			return nil, nil, err
+		for _, r := range p.replicas() {
+			again, left, err := pause(ctx, r.Instance)
+			if err != nil {
+				resume()
+				return nil, nil, err
+			}
+			resumes, leaves = append(resumes, again), append(leaves, left)
 		}
-		resumes, leaves = append(resumes, again), append(leaves, left)
 	}
 	for _, p := range f.all() {
 		resumes = append(resumes, f.carry(p))

@@ -70,6 +70,12 @@ func (f *Fleet) wantedWith(file *config.File) wishes {
 		}
 		w.all = append(w.all, each)
 	}
+	scaled := f.Record.Record().Scaled
+	for i := range w.all {
+		if n := scaled[w.all[i].Name]; n > 0 {
+			w.all[i].Instances = n
+		}
+	}
 	return w
 }
 
@@ -141,7 +147,7 @@ func (f *Fleet) plan(w wish, ring *logs.Ring, build string) (supervise.Plan, err
 
 func (f *Fleet) planWith(w wish, ring *logs.Ring, path string, env []string) (supervise.Plan, error) {
 	launcher := &supervise.Program{
-		Name: w.Name, Path: path, Args: w.Command, Env: env, Dir: w.Dir, User: w.User, Output: f.Output, Ring: ring,
+		Name: w.Name, Copies: w.Instances, Path: path, Args: w.Command, Env: env, Dir: w.Dir, User: w.User, Output: f.Output, Ring: ring,
 		Sockets: func() ([]worker.Socket, error) { return f.duplicates(w.sockets) },
 	}
 	var asked *listener.Listener
@@ -211,7 +217,7 @@ func (f *Fleet) duplicates(listens []config.Listen) (all []worker.Socket, err er
 // health checks go to.
 func treatment(w wish, asked *listener.Listener) supervise.Config {
 	c := supervise.Config{
-		Program: w.Name, ReadyTimeout: w.ReadyTimeout, StopSignal: w.StopSignal, KillTimeout: w.KillTimeout,
+		Program: w.Name, Copies: w.Instances, ReadyTimeout: w.ReadyTimeout, StopSignal: w.StopSignal, KillTimeout: w.KillTimeout,
 		DrainTimeout: w.Drain.Timeout, DrainRate: w.Drain.Rate, Stack: w.Drain.Generations, NoHandover: !w.Drain.Handover,
 		Bake:    w.Bake,
 		Restart: supervise.Restart{Min: w.Restart.Min, Max: w.Restart.Max, ResetAfter: w.Restart.ResetAfter},

@@ -32,7 +32,7 @@ func (f *Fleet) Status(ctx context.Context) (control.Status, error) {
 // of the first that has not before ctx ended.
 func (f *Fleet) Responds(ctx context.Context) error {
 	for _, p := range f.all() {
-		if _, err := p.instance.Status(ctx); err != nil && !errors.Is(err, supervise.ErrStopping) {
+		if _, err := p.status(ctx); err != nil && !errors.Is(err, supervise.ErrStopping) {
 			return fmt.Errorf("program %s: %w", p.name, err)
 		}
 	}
@@ -42,13 +42,12 @@ func (f *Fleet) Responds(ctx context.Context) error {
 // Workers are the processes of every generation at this moment.
 func (f *Fleet) Workers(ctx context.Context) (pids []int) {
 	for _, p := range f.all() {
-		i, err := p.instance.Status(ctx)
-		if err != nil {
-			continue
-		}
-		pids = append(pids, i.PID)
-		for _, d := range i.Draining {
-			pids = append(pids, d.PID)
+		instances, _ := p.status(ctx)
+		for _, i := range instances {
+			pids = append(pids, i.PID)
+			for _, d := range i.Draining {
+				pids = append(pids, d.PID)
+			}
 		}
 	}
 	return pids
@@ -62,15 +61,18 @@ func (f *Fleet) Settled(ctx context.Context) {
 		return
 	}
 	for _, p := range f.all() {
-		p.instance.Await(ctx, hasStarted)
+		p.await(ctx, hasStarted)
 	}
 }
 
 func (f *Fleet) statusOf(ctx context.Context, p *program) (control.Program, error) {
-	i, err := p.instance.Status(ctx)
-	i.RSSBytes = residentBytes(i.PID)
-	i.CPU = f.usage.percent(i.PID)
-	return control.Program{Name: p.name, Instances: []control.Instance{i}}, err
+	instances, err := p.status(ctx)
+	for n := range instances {
+		i := &instances[n]
+		i.RSSBytes = residentBytes(i.PID)
+		i.CPU = f.usage.percent(i.PID)
+	}
+	return control.Program{Name: p.name, Instances: instances}, err
 }
 
 // shownLines is how many lines a description ends with.
@@ -121,6 +123,9 @@ func settings(p config.Program) []control.Setting {
 	add("kill_timeout", "%s", p.KillTimeout)
 	add("drain", "handover %t, timeout %s, rate %d, generations %d", p.Drain.Handover, p.Drain.Timeout, p.Drain.Rate, p.Drain.Generations)
 	add("bake", "%s", p.Bake)
+	if p.Instances > 1 {
+		add("instances", "%d", p.Instances)
+	}
 	add("restart", "min %s, max %s, reset_after %s, on %s", p.Restart.Min, p.Restart.Max, p.Restart.ResetAfter, p.Restart.On)
 	if p.MemoryMax > 0 {
 		add("memory_max", "%d bytes", p.MemoryMax)

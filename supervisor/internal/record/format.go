@@ -34,6 +34,7 @@ type form struct {
 	Version int                `json:"version"`
 	Added   map[string]Program `json:"added"`
 	Stopped []string           `json:"stopped"`
+	Scaled  map[string]int     `json:"scaled,omitempty"`
 }
 
 // encode returns the file that holds r.
@@ -44,7 +45,7 @@ func encode(r Record) ([]byte, error) {
 	r = r.clone()
 	stopped := slices.AppendSeq([]string{}, maps.Keys(r.Stopped))
 	slices.Sort(stopped)
-	object, err := marshal(form{Version: version, Added: r.Added, Stopped: stopped}, r.rest)
+	object, err := marshal(form{Version: version, Added: r.Added, Stopped: stopped, Scaled: r.Scaled}, r.rest)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +81,11 @@ func validate(r Record) error {
 			return fmt.Errorf("program %q: its name, command, folder, environment and sockets must be UTF-8", name)
 		}
 	}
+	for name := range r.Scaled {
+		if !utf8.ValidString(name) {
+			return fmt.Errorf("program %q: its name must be UTF-8", name)
+		}
+	}
 	for name := range r.Stopped {
 		if !utf8.ValidString(name) {
 			return fmt.Errorf("program %q: its name must be UTF-8", name)
@@ -107,7 +113,7 @@ func decode(data []byte) (Record, error) {
 		return Record{}, err
 	}
 	var f form
-	rest, err := unmarshal(object, &f, "version", "added", "stopped")
+	rest, err := unmarshal(object, &f, "version", "added", "stopped", "scaled")
 	switch {
 	case err != nil:
 		return Record{}, fmt.Errorf("it is no record: %w", err)
@@ -116,7 +122,7 @@ func decode(data []byte) (Record, error) {
 	case f.Version == version && !sealed:
 		return Record{}, errUnsealed
 	}
-	r := Record{Added: f.Added, Stopped: map[string]bool{}, rest: rest}
+	r := Record{Added: f.Added, Stopped: map[string]bool{}, Scaled: f.Scaled, rest: rest}
 	for _, name := range f.Stopped {
 		r.Stopped[name] = true
 	}

@@ -67,6 +67,7 @@ import (
 type Record struct {
 	Added   map[string]Program // by name, programs that no configuration file names
 	Stopped map[string]bool    // the programs that are meant to be stopped; false is as good as absent
+	Scaled  map[string]int     // how many instances of a program there are to be; 0 is as good as absent
 
 	rest map[string]json.RawMessage // fields of a newer writer
 }
@@ -90,7 +91,7 @@ type Listen struct {
 
 // clone returns a deep copy, in which no map of r is nil.
 func (r Record) clone() Record {
-	c := Record{Added: map[string]Program{}, Stopped: map[string]bool{}, rest: maps.Clone(r.rest)}
+	c := Record{Added: map[string]Program{}, Stopped: map[string]bool{}, Scaled: map[string]int{}, rest: maps.Clone(r.rest)}
 	for name, p := range r.Added {
 		p.Command = slices.Clone(p.Command)
 		p.Env = maps.Clone(p.Env)
@@ -101,6 +102,11 @@ func (r Record) clone() Record {
 	for name, stopped := range r.Stopped {
 		if stopped {
 			c.Stopped[name] = true
+		}
+	}
+	for name, n := range r.Scaled {
+		if n > 0 {
+			c.Scaled[name] = n
 		}
 	}
 	return c

@@ -26,6 +26,7 @@ func (in *Instance) heard(g *generation, m proto.Message, fds []int) {
 		g.conns = m.Conns
 	case proto.Publish:
 		in.deliver(g, m.Data)
+		in.Group.publish(in, m.Data)
 	case proto.Drained:
 		in.log.Info("worker drained", "gen", g.number)
 	case proto.Bye:
@@ -134,12 +135,14 @@ func (in *Instance) companions() []*generation {
 // tellPeers tells every serving worker how many others there are.
 func (in *Instance) tellPeers() {
 	all := in.companions()
+	total := in.Group.set(in, len(all))
 	for _, g := range all {
-		g.send(proto.Peers{N: len(all) - 1})
+		g.send(proto.Peers{N: total - 1})
 	}
 }
 
-// deliver hands what from published to its companions.
+// deliver hands what from, of another instance if it is nil, published to its
+// companions.
 func (in *Instance) deliver(from *generation, data []byte) {
 	for _, g := range in.companions() {
 		if g != from {

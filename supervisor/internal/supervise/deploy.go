@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type deploy struct {
 	changed chan struct{} // closed and replaced at every step
 	earlier []*deploy     // requests that wait for this one's verdict
 	goesOn  bool          // it is of a supervisor before, and goes on
+	roll    *Roll         // over several instances; nil: it is of one
+	part    *part         // of a roll: what follows is the whole's; nil: it is in the book itself
 }
 
 // open enters a new deploy of program.
@@ -177,6 +180,11 @@ func (b *Book) RejectRest(reason string) {
 			rest = append(rest, d)
 		}
 	}
+	for _, d := range b.deploys {
+		if d.roll != nil {
+			d.roll.complete()
+		}
+	}
 	b.mu.Unlock()
 	for _, d := range rest {
 		b.conclude(d, control.Rejected, because(reason))
@@ -199,15 +207,29 @@ func (b *Book) step(d *deploy, name, detail string) {
 	if d == nil {
 		return
 	}
+	if d.part != nil {
+		d, detail = d.part.roll.whole, d.part.of(detail)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.add(d, name, detail)
+}
+
+// of says which instance a detail is about.
+func (p *part) of(detail string) string {
+	return strings.TrimSpace(fmt.Sprintf("instance %d: %s", p.in.cfg.Index, detail))
 }
 
 // swapped notes that d's build serves now.
 func (b *Book) swapped(d *deploy) {
 	if d == nil {
 		return
+	}
+	if d.part != nil {
+		if !d.part.hasSwapped() {
+			return
+		}
+		d = d.part.roll.whole
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,6 +243,12 @@ func (b *Book) swapped(d *deploy) {
 func (b *Book) baking(d *deploy, length time.Duration) {
 	if d == nil {
 		return
+	}
+	if d.part != nil {
+		if d.part.in.cfg.Index > 0 {
+			return // they bake side by side
+		}
+		d = d.part.roll.whole
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -236,6 +264,15 @@ func (b *Book) supersede(old, d *deploy) {
 	if old == nil {
 		return
 	}
+	if old.part != nil {
+		if !old.part.roll.supersede() {
+			return
+		}
+		old = old.part.roll.whole
+	}
+	if d.part != nil {
+		d = d.part.roll.whole
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.add(old, "superseded", "by a later request, "+d.record.ID)
@@ -247,6 +284,13 @@ func (b *Book) supersede(old, d *deploy) {
 func (b *Book) conclude(d *deploy, v control.Verdict, reason cause) {
 	if d == nil {
 		return
+	}
+	if d.part != nil {
+		last, whole, why := d.part.roll.conclude(d.part, v, reason)
+		if !last {
+			return
+		}
+		d, v, reason = d.part.roll.whole, whole, why
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

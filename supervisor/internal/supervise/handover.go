@@ -49,7 +49,7 @@ type handover struct {
 
 // openKeep makes room for connections.
 func (in *Instance) openKeep() {
-	k, err := keep.New(keep.Limit(keep.Files()))
+	k, err := keep.New(in.keepLimit())
 	if err != nil {
 		in.log.Error("connections end with their worker", "err", err)
 		return
@@ -57,6 +57,9 @@ func (in *Instance) openKeep() {
 	in.keep = k
 	in.put(map[string]int{in.name("arena"): k.Arena()})
 }
+
+// keepLimit is this instance's share of the connections.
+func (in *Instance) keepLimit() int { return keep.Limit(keep.Files() / max(1, in.cfg.Copies)) }
 
 // arena is what the workers of a plan map, 0 if there is none.
 func (in *Instance) arena(plan *Plan) int {

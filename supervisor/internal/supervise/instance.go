@@ -39,6 +39,7 @@ type Parts struct {
 	Book *Book
 	Log  *slog.Logger
 
+	Group  *Group                                    // of the instances of its program; nil: it is the only one
 	Store  *fdstore.Store                            // of what a supervisor after this one goes on with; nil: none comes
 	Remake func(text json.RawMessage) (*Plan, error) // makes a plan of its text; without a Store it may be nil
 }
@@ -50,6 +51,7 @@ type Instance struct {
 	cfg   Config // of which only what does not change is used
 	log   *slog.Logger
 	inbox chan func() // run by the loop, which owns everything below; unbuffered: what was taken is run
+	mail  *mailbox    // the same, from other instances' loops
 	ended chan struct{}
 	tasks sync.WaitGroup // launches under way
 
@@ -93,12 +95,20 @@ func NewInstance(first Plan, parts Parts) *Instance {
 	if parts.Store == nil {
 		parts.Store = fdstore.New(nil, nil)
 	}
+	if parts.Group == nil {
+		parts.Group = NewGroup()
+	}
+	log := parts.Log.With("program", plan.Program)
+	if plan.Copies > 1 || plan.Index > 0 {
+		log = log.With("instance", plan.Index)
+	}
 	return &Instance{
 		Parts: parts, cfg: plan.Config, plan: plan,
-		log:     parts.Log.With("program", plan.Program),
+		log:     log,
 		names:   map[Build]string{},
 		changed: make(chan struct{}),
 		inbox:   make(chan func()),
+		mail:    newMailbox(),
 		ended:   make(chan struct{}),
 		leaving: map[*generation]bool{},
 		backoff: backoff{restart: plan.Restart},
@@ -120,6 +130,8 @@ func (in *Instance) Run(ctx context.Context) error {
 		select {
 		case f := <-in.inbox:
 			f()
+		case <-in.mail.ready:
+			in.mail.empty()
 		case <-tick.C:
 			in.ping()
 		case <-stop:
@@ -154,6 +166,7 @@ func (in *Instance) over() bool { return in.quitting && in.state == Stopped && i
 
 func (in *Instance) end() {
 	close(in.ended)
+	in.Group.leave(in)
 	in.tasks.Wait()
 	if in.orphaned != nil {
 		in.orphaned.Stop()
@@ -296,7 +309,7 @@ func (in *Instance) launch(g *generation, build Build, d *deploy, arena int) {
 	if build == nil {
 		in.put(map[string]int{in.buildName(g): pinned.FD()})
 	}
-	process, err := g.plan.Launch(pinned, LaunchSpec{g.number, arena, func(h worker.Handles) { in.put(in.handles(g.number, h)) }}, notify)
+	process, err := g.plan.Launch(pinned, LaunchSpec{in.cfg.Index, g.number, arena, func(h worker.Handles) { in.put(in.handles(g.number, h)) }}, notify)
 	if err == nil {
 		in.put(in.handles(g.number, process.Handles()))
 		in.Book.step(d, "spawned", fmt.Sprintf("generation %d, pid %d", g.number, process.PID()))
@@ -353,7 +366,17 @@ func (in *Instance) ready(g *generation) {
 	}
 	g.disarm()
 	in.Book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", time.Since(g.started).Milliseconds()))
+	if p := in.part(); p != nil {
+		p.arrive(readyStage, func() { in.takeOver(g) })
+		return
+	}
+	in.takeOver(g)
+}
+
+// takeOver lets a candidate that is ready take over.
+func (in *Instance) takeOver(g *generation) {
 	switch {
+	case g != in.candidate || g.sealed != "":
 	case !g.moves():
 		in.fire(Ready, cause{})
 	case in.serving != nil && in.serving.telling:

@@ -22,13 +22,13 @@ type Launcher interface {
 	// Reopen is Pin of what a supervisor before has pinned. It owns fd.
 	Reopen(about control.Build, fd int) (Build, error)
 
-	// Adopt is Launch of generation gen, which a supervisor before has started. It
-	// owns h.
-	Adopt(gen int, h worker.Handles, notify func(worker.Event)) (Process, error)
+	// Adopt is Launch of a worker that a supervisor before has started. It owns h.
+	Adopt(s LaunchSpec, h worker.Handles, notify func(worker.Event)) (Process, error)
 }
 
 // LaunchSpec says what is particular to one start.
 type LaunchSpec struct {
+	Index int // of the instance
 	Gen   int
 	Arena int                  // descriptor of the instance's arena, 0 if there is none
 	Keep  func(worker.Handles) // see [worker.Spec]

@@ -58,8 +58,9 @@ func (l *launcher) Reopen(about control.Build, _ int) (Build, error) {
 	return b, nil
 }
 
-func (l *launcher) Adopt(gen int, h worker.Handles, notify func(worker.Event)) (Process, error) {
+func (l *launcher) Adopt(spec LaunchSpec, h worker.Handles, notify func(worker.Event)) (Process, error) {
 	h.Close()
+	gen := spec.Gen
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lost[gen] {

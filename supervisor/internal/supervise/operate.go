@@ -24,20 +24,42 @@ func (in *Instance) ReloadAs(id string, p Plan) error {
 	return in.goOn(d, func(d *deploy) { in.reload(d, plan, nil) })
 }
 
+// ReloadIn is ReloadAs as a part of a roll.
+func (in *Instance) ReloadIn(r *Roll, p Plan) error {
+	plan := p.withDefaults()
+	return in.goOn(r.join(in), func(d *deploy) { in.reload(d, plan, nil) })
+}
+
+// RollbackIn is Rollback as a part of a roll.
+func (in *Instance) RollbackIn(r *Roll) error {
+	return in.goOn(r.join(in), in.rollback)
+}
+
 // Rollback asks for the build that was good before the one that serves, which
 // is held open, with the plan that it had. Without any the deploy is rejected.
 func (in *Instance) Rollback() (id string, err error) {
-	return in.request(func(d *deploy) {
-		p := in.previous
-		if in.trial != nil {
-			p = in.lastGood
-		}
-		if p == nil {
-			in.judge(d, control.Rejected, because(ErrNoPrevious.Error()))
-			return
-		}
-		in.reload(d, p.plan, p.build)
-	})
+	return in.request(in.rollback)
+}
+
+// RollbackAs is Rollback as a deploy that the book has begun.
+func (in *Instance) RollbackAs(id string) error {
+	d := in.Book.pending(id)
+	if d == nil {
+		return fmt.Errorf("%w: %s", control.ErrNoDeploy, id)
+	}
+	return in.goOn(d, in.rollback)
+}
+
+func (in *Instance) rollback(d *deploy) {
+	p := in.previous
+	if in.trial != nil {
+		p = in.lastGood
+	}
+	if p == nil {
+		in.judge(d, control.Rejected, because(ErrNoPrevious.Error()))
+		return
+	}
+	in.reload(d, p.plan, p.build)
 }
 
 // Renew asks for another worker of the last good build, with the plan that it

@@ -23,9 +23,9 @@ func (p *process) pausedNow() (n int) {
 	return n
 }
 
-func TestNobodyIsPausedWhileAWorkerGetsReady(t *testing.T) {
+func TestNobodyIsPausedWhileAWorkerIsStarted(t *testing.T) {
 	play(t, func(s *stage) {
-		s.next(manner{behave: func(p *process) { time.Sleep(5 * time.Second); p.serve() }})
+		s.next(manner{behave: (*process).serve, launchTime: 5 * time.Second})
 		id := s.reload()
 		if _, _, err := s.in.Pause(); !errors.Is(err, ErrBusy) {
 			s.Errorf("got %v, want ErrBusy", err)

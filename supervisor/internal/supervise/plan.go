@@ -9,11 +9,12 @@ import (
 )
 
 // Config is how an instance is treated. The zero value of every duration and
-// number is the documented default. Program, Index, Later and StepTimeout are those
-// that the instance began with, the rest may change with a reload.
+// number is the documented default. Program, Index, Copies, Later and StepTimeout are
+// those that the instance began with, the rest may change with a reload.
 type Config struct {
 	Program      string
-	Index        int
+	Index        int            // among its instances, from 0
+	Copies       int            // how many there are, which share the descriptors; 0 means 1
 	Later        bool           // it begins stopped
 	ReadyTimeout time.Duration  // from the start to ready; 0 means 10 s
 	StopSignal   syscall.Signal // what makes a plain program drain; 0 means SIGTERM

@@ -3,6 +3,7 @@ package supervise
 import (
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ import (
 // Program is the [Launcher] of real processes.
 type Program struct {
 	Name   string
+	Copies int      // instances of it; 0 means 1
 	Path   string   // of the executable, absolute; pinned anew at every reload
 	Args   []string // argv, beginning with the program's name
 	Env    []string // whole
@@ -67,15 +69,15 @@ func (p *Program) Launch(b Build, s LaunchSpec, notify func(worker.Event)) (Proc
 	process, err := worker.Start(worker.Spec{
 		Build:      b.(*executable).Build,
 		Args:       p.Args,
-		Env:        p.Env,
+		Env:        append(slices.Clip(p.Env), fmt.Sprintf("%s=%d", EnvInstance, s.Index)),
 		Dir:        p.Dir,
 		User:       p.user(),
 		Sockets:    sockets,
 		Generation: s.Gen,
 		Arena:      s.Arena,
 		Keep:       s.Keep,
-		Stdout:     p.stream(s.Gen, tail, false),
-		Stderr:     p.stream(s.Gen, tail, true),
+		Stdout:     p.stream(s, tail, false),
+		Stderr:     p.stream(s, tail, true),
 	}, notify)
 	if err != nil {
 		return nil, err
@@ -84,20 +86,25 @@ func (p *Program) Launch(b Build, s LaunchSpec, notify func(worker.Event)) (Proc
 }
 
 // Adopt implements [Launcher].
-func (p *Program) Adopt(gen int, h worker.Handles, notify func(worker.Event)) (Process, error) {
+func (p *Program) Adopt(s LaunchSpec, h worker.Handles, notify func(worker.Event)) (Process, error) {
 	tail := new(logs.Tail)
-	process, err := worker.Adopt(h, p.stream(gen, tail, false), p.stream(gen, tail, true), notify)
+	process, err := worker.Adopt(h, p.stream(s, tail, false), p.stream(s, tail, true), notify)
 	if err != nil {
 		return nil, err
 	}
 	return &running{process, tail}, nil
 }
 
-// stream takes what a worker of generation gen writes.
-func (p *Program) stream(gen int, tail *logs.Tail, err bool) *logs.Stream {
-	return &logs.Stream{
-		Prefix: fmt.Sprintf("%s[%d] ", p.Name, gen), Output: p.Output, Tail: tail, Ring: p.Ring, Gen: gen, Err: err,
+// EnvInstance tells a worker which of a program's instances it is, from 0.
+const EnvInstance = "SIMPLETALK_INSTANCE"
+
+// stream takes what a worker writes.
+func (p *Program) stream(s LaunchSpec, tail *logs.Tail, err bool) *logs.Stream {
+	prefix := fmt.Sprintf("%s[%d] ", p.Name, s.Gen)
+	if p.Copies > 1 {
+		prefix = fmt.Sprintf("%s.%d[%d] ", p.Name, s.Index, s.Gen)
 	}
+	return &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: s.Gen, Err: err}
 }
 
 func (p *Program) user() *syscall.Credential {

@@ -123,7 +123,11 @@ func partsOf(s State) parts {
 // canBeFirst reports whether an instance can be in a state before any build was
 // good.
 func canBeFirst(s State) bool {
-	return s == Stopped || s == Starting || s == Backoff || s == Stopping
+	switch s {
+	case Stopped, Starting, Backoff, Stopping:
+		return true
+	}
+	return s == Baking // while a roll waits for others
 }
 
 func (s snapshot) generations() []*generationSnapshot {
@@ -208,7 +212,7 @@ func (r *restoration) restore() {
 	in.restarts, in.lastExit = before.Restarts, before.LastExit
 	in.backoff.failures = before.Failures
 	in.plan = r.plans[before.Plan]
-	in.deploy = in.Book.goOn(before.Deploy)
+	in.deploy = in.goOnDeploy(before.Deploy, before.Parts)
 	r.takeArena()
 	r.takeBuilds()
 	in.lastGood, in.previous = r.pinned(before.LastGood), r.pinned(before.Previous)
@@ -233,7 +237,7 @@ func (r *restoration) restore() {
 
 func (r *restoration) takeArena() {
 	if fd, ok := r.in.Store.Take(r.in.name("arena")); ok {
-		r.in.keep = keep.Open(fd, keep.Limit(keep.Files()))
+		r.in.keep = keep.Open(fd, r.in.keepLimit())
 		return
 	}
 	r.in.openKeep()
@@ -312,11 +316,20 @@ func (r *restoration) adopt(g *generation, pid int) (Process, error) {
 		PID: pid, Joined: g.joined, Pidfd: fds[prefix+"pidfd"], Control: fds[prefix+"control"],
 		Stdout: fds[prefix+"stdout"], Stderr: fds[prefix+"stderr"], Keeper: fds[prefix+"keeper"],
 	}
-	return g.plan.Adopt(g.number, h, func(e worker.Event) {
+	return g.plan.Adopt(LaunchSpec{Index: in.cfg.Index, Gen: g.number}, h, func(e worker.Event) {
 		if !in.post(func() { in.happened(g, e) }) {
 			discardEvent(e)
 		}
 	})
+}
+
+// goOnDeploy is the deploy of that id, or this instance's part of it.
+func (in *Instance) goOnDeploy(id string, parts int) *deploy {
+	d := in.Book.goOn(id)
+	if d == nil || parts == 0 {
+		return d
+	}
+	return in.Book.Roll(id, parts).join(in)
 }
 
 // goOn sets everything going that was under way.
@@ -379,7 +392,7 @@ func (r *restoration) goOnTrial() {
 	if t == nil {
 		return
 	}
-	in.trial = &trial{of: in.serving, deploy: in.Book.goOn(t.Deploy), unfit: because(t.Unfit)}
+	in.trial = &trial{of: in.serving, deploy: in.goOnDeploy(t.Deploy, t.Parts), unfit: because(t.Unfit)}
 	in.awaitBaked(in.trial, max(0, time.Until(t.Until)))
 }
 

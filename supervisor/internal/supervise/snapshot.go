@@ -38,6 +38,7 @@ type snapshot struct {
 	Chosen    *pinnedSnapshot      `json:"chosen,omitempty"` // what is started next instead of what is there
 	Trial     *trialSnapshot       `json:"trial,omitempty"`
 	Deploy    string               `json:"deploy,omitempty"` // id of the candidate's
+	Parts     int                  `json:"parts,omitempty"`  // instances of its roll; 0: it is no part of one
 }
 
 type buildSnapshot struct {
@@ -52,6 +53,7 @@ type pinnedSnapshot struct {
 
 type trialSnapshot struct {
 	Deploy string    `json:"deploy,omitempty"`
+	Parts  int       `json:"parts,omitempty"`
 	Until  time.Time `json:"until,omitzero"`
 	Unfit  string    `json:"unfit,omitempty"`
 }
@@ -76,7 +78,7 @@ func (in *Instance) snapshot() snapshot {
 	s := snapshot{
 		Version: snapshotVersion, State: in.state.String(), Generated: in.generated, Swaps: in.swaps,
 		Restarts: in.restarts, LastExit: in.lastExit, Failures: in.backoff.failures,
-		Deploy: idOf(in.deploy),
+		Deploy: idOf(in.deploy), Parts: rollSize(in.deploy),
 	}
 	t := tables{in: in, into: &s, plans: map[*Plan]int{}, builds: map[Build]int{}}
 	s.Plan = t.plan(in.plan)
@@ -89,7 +91,7 @@ func (in *Instance) snapshot() snapshot {
 		s.Leaving = append(s.Leaving, *t.generation(g))
 	}
 	if in.trial != nil {
-		s.Trial = &trialSnapshot{Deploy: idOf(in.trial.deploy), Until: in.trial.until, Unfit: in.trial.unfit.why}
+		s.Trial = &trialSnapshot{Deploy: idOf(in.trial.deploy), Parts: rollSize(in.trial.deploy), Until: in.trial.until, Unfit: in.trial.unfit.why}
 	}
 	return s
 }
@@ -99,6 +101,13 @@ func idOf(d *deploy) string {
 		return ""
 	}
 	return d.record.ID
+}
+
+func rollSize(d *deploy) int {
+	if d == nil || d.part == nil {
+		return 0
+	}
+	return d.part.roll.size
 }
 
 // tables enters plans and builds in a snapshot, each once.
@@ -165,6 +174,17 @@ func Keys(s *fdstore.Store) (programs []string) {
 		}
 	}
 	return programs
+}
+
+// InstancesBefore is how many instances of a program a supervisor before has left.
+func InstancesBefore(s *fdstore.Store, program string) int {
+	n := 0
+	for {
+		if _, ok := s.Peek(Key(program, n) + documentName); !ok {
+			return n
+		}
+		n++
+	}
 }
 
 // documentName is that of the snapshot's descriptor.

@@ -23,7 +23,7 @@ func (in *Instance) bake() {
 	in.trial, in.deploy = t, nil
 	length := t.of.plan.Bake
 	if length <= 0 || in.lastGood == nil {
-		in.pending = append(in.pending, Baked)
+		in.longEnough(t, func() { in.pending = append(in.pending, Baked) })
 		return
 	}
 	in.Book.baking(t.deploy, length)
@@ -49,8 +49,22 @@ func (in *Instance) baked(t *trial) {
 	case in.checks != nil && in.checks.failed > 0:
 		in.checks.overdue = true // the next checks decide
 	default:
-		in.fire(Baked, cause{})
+		in.longEnough(t, func() { in.fire(Baked, cause{}) })
 	}
+}
+
+// longEnough ends a trial that has nothing against it, now or, in a roll, once the
+// other instances are as far.
+func (in *Instance) longEnough(t *trial, now func()) {
+	if t.deploy != nil && t.deploy.part != nil {
+		t.deploy.part.arrive(bakedStage, func() {
+			if in.trial == t && t.unfit.why == "" {
+				in.fire(Baked, cause{})
+			}
+		})
+		return
+	}
+	now()
 }
 
 // endTrial ends the trial and returns it.
@@ -106,7 +120,7 @@ func (in *Instance) unfit(g *generation, why string) {
 		return
 	}
 	t := in.trial
-	if t == nil {
+	if t == nil || in.lastGood == nil { // there is nothing to return to
 		in.abort(g, why)
 		return
 	}
