@@ -69,6 +69,17 @@ func file(args []string) string {
 	return args[0]
 }
 
+// errInterrupted is a signal.
+var errInterrupted = errors.New("interrupted")
+
+// plainly says of a call that ended with its context no more than that.
+func plainly(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
 // interruptible ends with the first signal; a second one kills as ever.
 func interruptible(ctx context.Context) (context.Context, func()) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
@@ -103,9 +114,6 @@ func (p *progress) tell(done, of int64) {
 func (p *progress) end(counts archive.Counts, err error) error {
 	if p.terminal && !p.told.IsZero() {
 		fmt.Fprint(p.out, "\r\x1b[K")
-	}
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
 	}
 	if err != nil {
 		return &runError{err}

@@ -5,10 +5,13 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/mongo/mongotest"
@@ -122,5 +125,46 @@ func TestArchiveMistakes(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "typo")); err == nil {
 		t.Error("export made a directory")
+	}
+}
+
+// TestInterruptedImport is gone on with.
+func TestInterruptedImport(t *testing.T) {
+	dir := t.TempDir()
+	embedded(t, filepath.Join(dir, "data"), 1200)
+	stream, said, code := runApp(t, dir, nil, "", "export")
+	if code != exitOK {
+		t.Fatal(said)
+	}
+	cmd := app(t, "import", "--data", "new")
+	cmd.Dir = dir
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	half := len(stream) / 2 // more than a batch
+	io.WriteString(in, stream[:half])
+	for !sqlite.Exists(filepath.Join(dir, "new")) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(300 * time.Millisecond) // for the first batch
+	cmd.Process.Signal(syscall.SIGINT)
+	time.Sleep(100 * time.Millisecond)
+	io.WriteString(in, stream[half:])
+	in.Close()
+	cmd.Wait()
+	if got := errOut.String(); cmd.ProcessState.ExitCode() != exitError || !strings.HasPrefix(got, "app: interrupted") || !strings.Contains(got, "--existing") {
+		t.Fatalf("exit %d, %q", cmd.ProcessState.ExitCode(), got)
+	}
+	if _, said, code := runApp(t, dir, nil, stream, "import", "--data", "new", "--existing"); code != exitOK {
+		t.Errorf("gone on with: %d %q", code, said)
+	}
+	if again, _, _ := runApp(t, dir, nil, "", "export", "--data", "new"); again != stream {
+		t.Error("it is another chat")
 	}
 }

@@ -70,7 +70,7 @@ func exportTo(ctx context.Context, c config, path string, out io.Writer, p *prog
 	} else {
 		err = writeNew(path, write)
 	}
-	return counts, errors.Join(err, wrap("close store", store.Close()))
+	return counts, errors.Join(plainly(ctx, err), wrap("close store", store.Close()))
 }
 
 // mayMake refuses a path at which there is something: nothing is overwritten.

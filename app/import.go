@@ -67,6 +67,7 @@ func importFrom(ctx context.Context, c config, path string, in io.Reader, into a
 		return archive.Counts{}, err
 	}
 	counts, err := archive.Import(ctx, in, store, into, p.tell)
+	err = plainly(ctx, err)
 	switch {
 	case errors.Is(err, archive.ErrNotEmpty):
 		err = fmt.Errorf("%w: import into another one, or with --existing", err)
