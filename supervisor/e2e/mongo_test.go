@@ -247,3 +247,35 @@ func (w *way) open() {
 	w.listener = l
 	w.carrying.Go(func() { w.accept(l) })
 }
+
+// TestTheServiceOnMongoDB: the URI as a credential of the hardened service, read
+// by a worker that a reload starts.
+func TestTheServiceOnMongoDB(t *testing.T) {
+	s := startService(t)
+	const mongo = "127.0.0.1:27017"
+	s.Install("/opt/ferretdb", binaries.ferretdb(t))
+	s.Must("mkdir", "/var/lib/ferretdb")
+	s.Must("systemd-run", "--unit=ferretdb", "sh", "-c", "sleep infinity | exec /opt/ferretdb /var/lib/ferretdb "+mongo)
+	s.eventually("the MongoDB server listens", func() bool {
+		out, _ := s.Run("sh", "-c", "systemctl status ferretdb; journalctl -u ferretdb -o cat")
+		return strings.Contains(out, "mongodb://"+mongo)
+	})
+	s.Must("mkdir", "-p", "-m", "0700", "/etc/credstore")
+	s.Write("/etc/credstore/simpletalk.mongodb-uri", mongoURI(mongo)+"\n", 0o600)
+	s.Must("systemctl", "restart", "simpletalk")
+	if log := s.Journal("-u", "simpletalk"); strings.Contains(log, "store is MongoDB") {
+		t.Error("a credential that nobody pointed to is used")
+	}
+
+	s.Must("sh", "-c", "echo CREDENTIALS_DIRECTORY=/run/credentials/simpletalk.service >>/etc/simpletalk/env")
+	s.Must("systemctl", "reload", "simpletalk")
+	s.mustHealth()
+	log := s.Journal("-u", "simpletalk")
+	if !strings.Contains(log, "store is MongoDB") {
+		t.Errorf("the credential is not used:\n%s", log)
+	}
+	shown := s.Must("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; systemctl status simpletalk; /opt/simpletalk/current/supervisor describe chat --json")
+	if strings.Contains(log+shown, mongoPassword) {
+		t.Error("the password is shown")
+	}
+}
