@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"os"
 	"testing"
 )
@@ -91,4 +92,12 @@ func TestSchemaVersions(t *testing.T) {
 			s.Close()
 		}
 	})
+}
+
+func TestEpochsAre128Bits(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	defer s.Close()
+	if b, err := hex.DecodeString(s.Epoch()); err != nil || len(b) != 16 {
+		t.Errorf("the epoch is %q", s.Epoch())
+	}
 }
