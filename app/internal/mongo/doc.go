@@ -36,8 +36,10 @@
 //     that lacks one is not ready.
 //  5. A batch is not one transaction, which a standalone server has not: of one
 //     whose outcome is unknown, some first part may be stored.
-//  6. The connection string is a secret. No error shows any of it but host
-//     names.
+//  6. The connection string is a secret. No error shows more of it than hosts,
+//     database and options that hold no secret.
+//  7. Nobody is starved: who appends without pause leaves a gap now and then,
+//     and after each append while it meets others.
 //
 // # Who owns what
 //
