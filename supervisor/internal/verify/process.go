@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ type process struct {
 // and Ctrl-C reaches it through end only, after what it must outlive.
 func startProcess(name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(name, args...), ended: make(chan struct{})}
-	p.cmd.Env = worker.Inherit(os.Environ())
+	p.cmd.Env = slices.DeleteFunc(worker.Inherit(os.Environ()), isOfASite)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -40,6 +41,14 @@ func startProcess(name string, args ...string) (*process, error) {
 		close(p.ended)
 	}()
 	return p, nil
+}
+
+// isOfASite reports whether a variable would lead a throwaway chat to the store or
+// the hosts of a real one.
+func isOfASite(variable string) bool {
+	return slices.ContainsFunc([]string{"MONGODB_URI=", "NATS_URL=", "SIMPLETALK_DATA=", "STATE_DIRECTORY="}, func(name string) bool {
+		return strings.HasPrefix(variable, name)
+	})
 }
 
 // end asks the process to end, and returns when it has.
