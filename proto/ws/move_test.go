@@ -299,7 +299,7 @@ func TestMoveHalfWrittenFrames(t *testing.T) {
 		}
 	})
 	halves := 0
-	for range 15 {
+	for moves := 0; moves < 15 || halves == 0 && moves < 500; moves++ {
 		time.Sleep(10 * time.Millisecond)
 		next, err := s.move(t)
 		if err != nil {

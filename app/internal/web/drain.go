@@ -103,7 +103,7 @@ func (s *Server) isEmpty(why wire.Why) bool {
 			return false
 		}
 	}
-	return len(s.conns) == 0
+	return len(s.conns)+s.upgrades == 0
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -107,6 +107,7 @@ type Server struct {
 	replaced  bool // draining because another process serves
 	listeners []net.Listener
 	conns     map[*ws.Conn]*conn
+	upgrades  int                         // connections that are becoming one of conns
 	plain     map[net.Conn]http.ConnState // connections that are no WebSockets
 	serving   sync.WaitGroup              // whoever Run waits for; Add only under mu, before phaseOver
 }

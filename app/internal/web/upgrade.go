@@ -27,6 +27,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	m := meta{ID: session.User.ID, Name: session.User.Name, Session: session.TokenHash[:]}
 	o := SocketOptions()
 	o.WriteTimeout = s.o.WriteTimeout
+	defer s.upgrading()()
 	socket, err := s.o.Keeper.Accept(w, r, o, m.encode())
 	if err != nil {
 		s.o.Log.Debug("not upgraded", "err", err)
@@ -42,5 +43,18 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	go c.serve() // remove, at its end, counts it out of s.serving
 	if late {    // it came over an old HTTP connection, and moves on at once
 		s.aside(func() { c.goodbye(wire.WhyDeploy, comeBack(wire.WhyDeploy, 0)) })
+	}
+}
+
+// upgrading makes Drain wait for a connection that is HTTP's no more and not a
+// WebSocket of ours yet, until it is told that this is over.
+func (s *Server) upgrading() (over func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upgrades++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.upgrades--
 	}
 }
