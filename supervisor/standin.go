@@ -64,7 +64,8 @@ func standInIfAsked() {
 // stayFor waits for supervisor pid, and for those that take over from it, and
 // returns the exit status of the last one. What else ends up with it is reaped.
 func stayFor(pidFile string, pid int) int {
-	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // later supervisors become our children
+	os.WriteFile("/proc/self/comm", []byte("supervisor"), 0) // else ps calls it exe
+	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)      // later supervisors become our children
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCHLD)
 	for {

@@ -47,8 +47,9 @@ func TestWhomACrashOfNginxCutsComesBack(t *testing.T) {
 		report.HTTPFailed = 0 // they were inside
 	}
 	checkMessages(t, report, reloadClients/5)
-	if report.Disconnects+report.Broken != reloadClients || report.Reconnects < reloadClients {
-		t.Errorf("%d disconnected, %d came back, want each of %d", report.Disconnects+report.Broken, report.Reconnects, reloadClients)
+	cut := report.Disconnects + report.Broken // some twice, who came back to a process that was killed next
+	if cut < reloadClients || report.Reconnects < int64(cut) {
+		t.Errorf("%d disconnected, %d came back, want each of %d", cut, report.Reconnects, reloadClients)
 	}
 }
 

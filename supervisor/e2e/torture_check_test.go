@@ -91,7 +91,7 @@ func (x *torture) unsettled(st status) string {
 		}
 	}
 	for pid, p := range x.family() {
-		if pid != x.process.Process.Pid && !workers[p.group] {
+		if pid != x.process.Process.Pid && !workers[p.group] && !workers[keeps(pid)] {
 			return fmt.Sprintf("process %d %s is nobody's", pid, p.name)
 		}
 	}
@@ -263,6 +263,17 @@ func (x *torture) family() map[int]relative {
 		}
 	}
 	return all
+}
+
+// keeps is the worker whose keeper a process is, 0 if it is none.
+func keeps(pid int) (worker int) {
+	command, err := os.ReadFile(procDir(pid) + "/cmdline")
+	fields := strings.Split(string(command), "\x00")
+	if err != nil || len(fields) < 2 || fields[0] != "simpletalk-keeper" {
+		return 0
+	}
+	worker, _ = strconv.Atoi(fields[1])
+	return worker
 }
 
 // footprint is what a supervisor takes of the machine.

@@ -45,6 +45,7 @@ func KeepIfAsked() {
 		fmt.Fprintf(os.Stderr, "supervisor: keep process group %s: %v\n", os.Args[1], err)
 		os.Exit(execFailed)
 	}
+	os.WriteFile("/proc/self/comm", []byte("keeper"), 0) // else ps calls it exe
 	keep(group, Guard{syscall.Signal(signal), within})
 	os.Exit(0)
 }
