@@ -77,7 +77,7 @@ func New(p Parts) (*Fleet, error) {
 	f.ctx, f.quit = context.WithCancelCause(context.Background())
 	f.Sockets.Store = f.Store
 	if err := f.Sockets.Restore(); err != nil {
-		return nil, err
+		f.Log.Error("sockets are lost", "err", err)
 	}
 	wanted, err := f.wanted()
 	if len(supervise.Keys(f.Store)) > 0 {

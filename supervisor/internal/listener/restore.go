@@ -2,6 +2,7 @@ package listener
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -45,16 +46,18 @@ func (s *Set) forget(l Listener) {
 }
 
 // Restore opens again what a supervisor before has left in the store. What
-// cannot be understood is an error, and left there.
+// cannot be understood is an error, and left there; the rest is open all the same.
 func (s *Set) Restore() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var errs []error
 	for _, prefix := range []string{storedOwn, storedLent} {
 		for _, name := range s.Store.Left(prefix) {
 			fd, _ := s.Store.Peek(name)
 			l, err := restored(strings.TrimPrefix(name, prefix), fd, prefix == storedLent)
 			if err != nil {
-				return fmt.Errorf("socket %s of the supervisor before: %w", name, err)
+				errs = append(errs, fmt.Errorf("socket %s of the supervisor before: %w", name, err))
+				continue
 			}
 			s.Store.Take(name)
 			unix.SetNonblock(fd, true) // as it was, unless whoever passed it on forgot
@@ -64,7 +67,7 @@ func (s *Set) Restore() error {
 			s.open = append(s.open, l)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // restored reads what stored has written of the socket behind fd.
