@@ -3,6 +3,7 @@ module github.com/simpletalk/simpletalk
 go 1.26.0
 
 require (
+	github.com/DeRuina/timberjack v1.3.9
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/cloudflare/tableflip v1.2.3

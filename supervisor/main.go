@@ -73,6 +73,10 @@ workers back.`,
 			"reset sets the counter of restarts to 0 and forgets how the program ended last. One\nthat waits to be started again after crashes is started at once."),
 		newOperation(&state, control.OpDelete, "Remove programs that were added by 'supervisor start -- COMMAND'",
 			"delete ends a program that was added at run time and forgets it. Those that a\nconfiguration file names are removed there."),
+		newLogOperation(&state, control.OpFlush, "Forget what programs have written",
+			"flush empties the log files of programs, and what 'supervisor logs' has of them. Files\nthat were turned over stay. Without a PROGRAM it does so for all."),
+		newLogOperation(&state, control.OpReopen, "Open log files anew, after something else has moved them",
+			"reopen has log files opened anew by their names, as logrotate(8) wants it. SIGUSR2 to\nthe supervisor does the same. Without a PROGRAM it does so for all."),
 		newSignal(&state), newCheck(), newStartup(), newUnstartup(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		wrapArgs(c)

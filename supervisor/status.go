@@ -54,6 +54,7 @@ func printStatus(w io.Writer, s control.Status, now time.Time) error {
 		for _, i := range p.Instances {
 			printInstance(t, p.Name, i, now)
 		}
+		printLogFile(t, p.LogFile)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -83,6 +84,17 @@ func printInstance(w io.Writer, program string, i control.Instance, now time.Tim
 		dash(short(i.Build.Commit)), up, i.Conns, i.CPU, float64(i.RSSBytes)/1e6, i.Restarts, dash(i.LastExit))
 	for _, d := range i.Draining {
 		fmt.Fprintf(w, "  └ draining\t%s\t%d\t%d\t\t\t%d\t\t\t\tkilled in %s\n", inColour("", ""), d.Gen, d.PID, d.Conns, max(0, d.Deadline.Sub(now)).Round(time.Second))
+	}
+}
+
+// printLogFile says what is wrong with a log file, if something is.
+func printLogFile(w io.Writer, l *control.LogFile) {
+	switch {
+	case l == nil:
+	case l.Error != "":
+		fmt.Fprintf(w, "  └ log file cannot be written: %s\n", l.Error)
+	case l.Lost > 0:
+		fmt.Fprintf(w, "  └ log file lacks %s\n", counted(int(l.Lost), "line"))
 	}
 }
 

@@ -65,6 +65,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/coder/websocket":        {module + "/proto/ws"},
 		"github.com/pelletier/go-toml/v2":   {module + "/supervisor/internal/config"},
 		"github.com/fatih/color":            {module + "/supervisor"},
+		"github.com/DeRuina/timberjack":     {module + "/supervisor/internal/logs"},
 		"github.com/coreos/go-systemd/v22":  {module + "/supervisor/internal/sdnotify"},
 		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
 	}

@@ -164,6 +164,7 @@ func (t *table) programs(listens []string) []Program {
 	for _, name := range names {
 		programs = append(programs, in.program(name, listens, byDefault))
 	}
+	in.ownLogFiles(programs)
 	return programs
 }
 

@@ -26,8 +26,21 @@ type Program struct {
 	Restart      Restart
 	MemoryMax    int64 // bytes; 0: no limit
 	Health       Health
-	LogMemory    int         // bytes of its output that are kept in memory
+	LogMemory    int // bytes of its output that are kept in memory
+	LogFile      LogFile
 	User         *Credential // nil: the supervisor's own
+}
+
+// LogFile says where a program's output is kept on disk. Without a Path it is
+// not.
+type LogFile struct {
+	Path     string        // absolute
+	Format   string        // plain, time or json
+	MaxSize  int64         // bytes, whole M; then the file is turned over
+	Every    time.Duration // age at which it is turned over; 0: none
+	Keep     int           // how many of those turned over are kept; 0: all
+	KeepDays int           // how long they are kept; 0: for ever
+	Compress bool          // those turned over
 }
 
 // EnvFile is a file of environment variables.
@@ -83,6 +96,7 @@ func NewProgram(name string, command []string) Program {
 		Restart:      Restart{Min: 100 * time.Millisecond, Max: 30 * time.Second, ResetAfter: 60 * time.Second},
 		Health:       Health{Every: 10 * time.Second, Timeout: 2 * time.Second, Failures: 3},
 		LogMemory:    mebi,
+		LogFile:      LogFile{Format: "plain", MaxSize: 100 * mebi, Keep: 10, Compress: true},
 	}
 }
 
@@ -230,6 +244,7 @@ func (t *table) limits(p *Program) {
 	memory := int64(p.LogMemory)
 	in.size("memory", minLogMemory, maxLogMemory, &memory)
 	p.LogMemory = int(memory)
+	in.logFile(&p.LogFile)
 }
 
 func (t *table) health(p *Program) {

@@ -24,6 +24,14 @@ type Listen struct {
 type Program struct {
 	Name      string     `json:"name"`
 	Instances []Instance `json:"instances"`
+	LogFile   *LogFile   `json:"log_file,omitempty"` // nil: its output is not kept on disk
+}
+
+// LogFile is how the log file of a program does.
+type LogFile struct {
+	Path  string `json:"path"`
+	Error string `json:"error,omitempty"` // why it cannot be written at this moment; that is tried again
+	Lost  uint64 `json:"lost,omitempty"`  // lines that could not be kept until it could
 }
 
 // Instance is one of a program's parallel copies. Gen, PID and Build are those
@@ -131,6 +139,8 @@ const (
 	OpRestart Operation = "restart"
 	OpReset   Operation = "reset"
 	OpDelete  Operation = "delete"
+	OpFlush   Operation = "flush"  // forgets the lines of its log
+	OpReopen  Operation = "reopen" // opens its log file anew
 )
 
 // Done answers an operation.

@@ -124,7 +124,7 @@ func TestStatus(t *testing.T) {
 	want := Status{
 		PID: 7, Version: "v1", Commit: "abc", Started: at,
 		Listen: []Listen{{"http", "127.0.0.1:3000"}},
-		Programs: []Program{{"chat", []Instance{{
+		Programs: []Program{{Name: "chat", Instances: []Instance{{
 			State: "running", Gen: 3, PID: 8, Build: Build{Path: "/srv/app", SHA256: "ff"}, StartedAt: &at,
 			Restarts: 2, LastExit: "killed by SIGSEGV", Conns: 5, RSSBytes: 1 << 20,
 			Draining: []Draining{{Gen: 2, PID: 6, Conns: 1, Deadline: at}},

@@ -59,6 +59,7 @@ type program struct {
 	name     string
 	instance *supervise.Instance
 	ring     *logs.Ring
+	file     *logs.File         // of what ring is given
 	remove   context.CancelFunc // ends the instance
 	gone     chan struct{}      // closed when it has ended
 
@@ -187,6 +188,8 @@ func (f *Fleet) takeOver() {
 // else starts it unless it is to be stopped.
 func (f *Fleet) add(w planned) *program {
 	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, gone: make(chan struct{})}
+	p.file = logs.NewFile(p.ring, f.Log.With("program", p.name))
+	p.file.Set(fileSettings(w.wish.Program))
 	p.instance = supervise.NewInstance(w.plan, supervise.Parts{
 		Book: f.Book, Log: f.Log, Store: f.Store,
 		Remake: func(text json.RawMessage) (*supervise.Plan, error) {
@@ -201,6 +204,7 @@ func (f *Fleet) add(w planned) *program {
 	f.mu.Lock()
 	f.programs = append(f.programs, p)
 	f.mu.Unlock()
+	f.running.Go(p.writeLog)
 	f.running.Go(func() {
 		defer close(p.gone)
 		defer cancel()

@@ -100,6 +100,7 @@ func (f *Fleet) Pause(ctx context.Context) (resume, leave func(), err error) {
 		resumes, leaves = append(resumes, again), append(leaves, left)
 	}
 	for _, p := range f.all() {
+		f.settleLog(ctx, p)
 		resumes = append(resumes, f.carry(p))
 	}
 	return resume, func() {

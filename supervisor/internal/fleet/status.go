@@ -70,7 +70,7 @@ func (f *Fleet) statusOf(ctx context.Context, p *program) (control.Program, erro
 	i, err := p.instance.Status(ctx)
 	i.RSSBytes = residentBytes(i.PID)
 	i.CPU = f.usage.percent(i.PID)
-	return control.Program{Name: p.name, Instances: []control.Instance{i}}, err
+	return control.Program{Name: p.name, Instances: []control.Instance{i}, LogFile: p.logFile()}, err
 }
 
 // shownLines is how many lines a description ends with.
@@ -127,6 +127,9 @@ func settings(p config.Program) []control.Setting {
 	}
 	if h := p.Health; h.HTTP != "" {
 		add("health", "%s on %s every %s, timeout %s, failures %d", h.HTTP, h.Listen, h.Every, h.Timeout, h.Failures)
+	}
+	if l := p.LogFile; l.Path != "" {
+		add("log", "file %s, format %s, max_size %d bytes, every %s, keep %d, keep_days %d, compress %t", l.Path, l.Format, l.MaxSize, l.Every, l.Keep, l.KeepDays, l.Compress)
 	}
 	if p.User != nil {
 		add("user", "uid %d, gid %d", p.User.UID, p.User.GID)
