@@ -66,6 +66,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/pelletier/go-toml/v2":    {module + "/supervisor/internal/config"},
 		"github.com/fatih/color":             {module + "/supervisor"},
 		"github.com/DeRuina/timberjack":      {module + "/supervisor/internal/logs"},
+		"github.com/robfig/cron/v3":          {module + "/supervisor/internal/config"},
 		"github.com/cloudflare/tableflip":    {module + "/supervisor/internal/upgrade"},
 		"github.com/charmbracelet/bubbletea": {module + "/supervisor/internal/monit"},
 		"github.com/charmbracelet/lipgloss":  {module + "/supervisor/internal/monit"},

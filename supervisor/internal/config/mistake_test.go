@@ -85,8 +85,8 @@ func TestEachMistakeOfAProgramIsExplained(t *testing.T) {
 	)
 	for _, test := range []struct{ text, want string }{
 		{"ready_timout = '10s'", `4:1: unknown key "ready_timout": did you mean ready_timeout?`},
-		{"zzzzzz = 1", `4:1: unknown key "zzzzzz", known are bake, command, dir, drain, env, env_file, group, health, instances, kill_timeout, listen, log, memory_max, ready_timeout, restart, stop_signal, user`},
-		{"'' = 1", `4:1: unknown key "", known are bake, command, dir, drain, env, env_file, group, health, instances, kill_timeout, listen, log, memory_max, ready_timeout, restart, stop_signal, user`},
+		{"zzzzzz = 1", `4:1: unknown key "zzzzzz", known are bake, command, cron, dir, drain, env, env_file, group, health, instances, kill_timeout, listen, log, memory_max, ready_timeout, restart, stop_signal, user`},
+		{"'' = 1", `4:1: unknown key "", known are bake, command, cron, dir, drain, env, env_file, group, health, instances, kill_timeout, listen, log, memory_max, ready_timeout, restart, stop_signal, user`},
 		{"  drain = { rat = 1 }", `4:13: unknown key "drain.rat": did you mean rate?`},
 		{"drain = '30s'", `4:1: drain must be a table such as { timeout = "30s" }, not a string`},
 		{"drain.timeout.x = 1", `4:7: drain.timeout must be ` + duration + `, not a table`},
@@ -153,6 +153,9 @@ func TestEachMistakeOfAProgramIsExplained(t *testing.T) {
 		{"log.memory = '63K'", `4:5: log.memory must be 64K or more, not "63K"`},
 		{"log.memory = '257M'", `4:5: log.memory must be 256M or less, not "257M"`},
 		{"log.zzzzzz = '1M'", `4:5: unknown key "log.zzzzzz", known are compress, every, file, format, keep, keep_days, max_size, memory`},
+		{"cron = 'soon'", `4:1: cron must be a schedule as in crontab(5) such as "0 4 * * *", or "@daily", not "soon"`},
+		{"cron = 'TZ=x'", `4:1: cron must be a schedule as in crontab(5) such as "0 4 * * *", or "@daily", not "TZ=x"`},
+		{"cron = '0 0 31 2 *'", `4:1: cron: "0 0 31 2 *" never comes`},
 		{"log.file = ''", `4:5: log.file must be a path in quotes, not ""`},
 		{"log.format = 'xml'", `4:5: log.format must be one of "plain", "time", "json", not "xml"`},
 		{"log.max_size = '1K'", `4:5: log.max_size must be 1M or more, not "1K"`},

@@ -24,7 +24,8 @@ type Program struct {
 	Drain        Drain
 	Bake         time.Duration // how long a new build must stay well until the old one is given up; 0: not at all
 	Restart      Restart
-	MemoryMax    int64 // bytes; 0: no limit
+	MemoryMax    int64  // bytes; 0: no limit
+	Cron         string // when a fresh worker takes over, see [Program.NextCron]; "": never
 	Health       Health
 	LogMemory    int // bytes of its output that are kept in memory
 	LogFile      LogFile
@@ -238,6 +239,7 @@ func policyWord(v any) string {
 // limits reads what is watched while the program runs.
 func (t *table) limits(p *Program) {
 	t.size("memory_max", minMemory, maxMemory, &p.MemoryMax)
+	t.cron("cron", &p.Cron)
 	t.health(p)
 	in := t.table("log", `{ memory = "1M" }`)
 	defer in.done()

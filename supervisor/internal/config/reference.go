@@ -22,6 +22,7 @@ drain  = { handover = true, timeout = "30s", rate = 300, generations = 5 }  # ge
 bake   = "30s"                   # "0s": none
 restart = { min = "100ms", max = "30s", reset_after = "60s", on = "failure" }  # on: "failure", "always", "never" or [1, 75, "SIGSEGV"]
 memory_max = "400M"              # default: no limit; K, M, G are powers of 1024
+cron   = "0 4 * * *"             # when a fresh worker of the same build takes over, as in crontab(5) or "@daily"; default: never
 health = { http = "/readyz", listen = "http", every = "10s", timeout = "2s", failures = 3 }  # default: not asked; listen: the program's first
 log    = { memory = "1M", file = "/var/log/simpletalk/chat.log", format = "plain", max_size = "100M", every = "0s", keep = 10, keep_days = 0, compress = true }
 # log.memory: how much of the output 'supervisor logs' has, 64K to 256M. log.file: default none; format: "plain", "time" or "json";

@@ -24,6 +24,9 @@ type Listen struct {
 type Program struct {
 	Name      string     `json:"name"`
 	Instances []Instance `json:"instances"`
+	MemoryMax int64      `json:"memory_max,omitempty"` // bytes, beyond which an instance is renewed
+	Cron      string     `json:"cron,omitempty"`       // when its instances are renewed
+	NextCron  *time.Time `json:"next_cron,omitempty"`
 	LogFile   *LogFile   `json:"log_file,omitempty"` // nil: its output is not kept on disk
 }
 

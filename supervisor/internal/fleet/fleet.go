@@ -63,8 +63,9 @@ type program struct {
 	remove   context.CancelFunc // ends the instance
 	gone     chan struct{}      // closed when it has ended
 
-	atRun   bool      // it was added at run time
-	renewed time.Time // when memory_max swapped it last; Run's own
+	atRun     bool              // it was added at run time
+	renewed   time.Time         // when memory_max swapped it last; Run's own
+	attempted map[int]time.Time // when cron swapped an instance last; Run's own
 
 	mu      sync.Mutex
 	spec    wish            // chosen last
@@ -329,6 +330,7 @@ func (f *Fleet) measure(now time.Time) {
 		}
 		pids = append(pids, s.PID)
 		f.limitMemory(p, s, now)
+		f.renewScheduled(p, s, now)
 	}
 	f.usage.measure(pids, now)
 }

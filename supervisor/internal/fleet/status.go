@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
@@ -70,7 +71,9 @@ func (f *Fleet) statusOf(ctx context.Context, p *program) (control.Program, erro
 	i, err := p.instance.Status(ctx)
 	i.RSSBytes = residentBytes(i.PID)
 	i.CPU = f.usage.percent(i.PID)
-	return control.Program{Name: p.name, Instances: []control.Instance{i}, LogFile: p.logFile()}, err
+	told := control.Program{Name: p.name, Instances: []control.Instance{i}, LogFile: p.logFile()}
+	p.limits(&told, time.Now())
+	return told, err
 }
 
 // shownLines is how many lines a description ends with.
@@ -124,6 +127,9 @@ func settings(p config.Program) []control.Setting {
 	add("restart", "min %s, max %s, reset_after %s, on %s", p.Restart.Min, p.Restart.Max, p.Restart.ResetAfter, p.Restart.On)
 	if p.MemoryMax > 0 {
 		add("memory_max", "%d bytes", p.MemoryMax)
+	}
+	if p.Cron != "" {
+		add("cron", "%s", p.Cron)
 	}
 	if h := p.Health; h.HTTP != "" {
 		add("health", "%s on %s every %s, timeout %s, failures %d", h.HTTP, h.Listen, h.Every, h.Timeout, h.Failures)
