@@ -33,6 +33,7 @@ const patience = 20 * time.Second
 //	signal NAME FILE       sends SIGNAME to the process whose pid FILE holds
 //	ended FILE             the process whose pid FILE holds comes to an end
 //	build FILE NAME HOW    makes FILE a build of app, called NAME, that behaves so (see app), as a deploy does: by renaming it there
+//	expand FILE            replaces $WORK in FILE
 //	listening NAME         sets $NAME to the address of the supervisor's listener NAME
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"ended":     ended,
 			"build":     buildApp,
 			"listening": listening,
+			"expand":    expand,
 		},
 	})
 }
@@ -148,6 +150,12 @@ func buildApp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path+".new", content, 0o755))
 	ts.Check(os.Rename(path+".new", path))
+}
+
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1)
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$WORK", ts.Getenv("WORK"))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }
 
 func listening(ts *testscript.TestScript, neg bool, args []string) {

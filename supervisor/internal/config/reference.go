@@ -8,6 +8,9 @@ http = "127.0.0.1:3000"          # HOST:PORT | tcp://HOST:PORT | unix:///PATH?mo
 [control]
 group = "simpletalk"             # its members may command the supervisor too; default: the owner and root only
 
+[metrics]
+listen = "127.0.0.1:9464"        # for Prometheus, at /metrics: a loopback address or unix:///PATH; default: none
+
 [program.chat]                   # one for each program, at least one
 command  = ["/opt/simpletalk/current/app", "serve"]  # required; without a slash it is searched for in $PATH
 dir      = "/srv/chat"           # default: the supervisor's

@@ -76,7 +76,8 @@ type Backend interface {
 type Server struct {
 	Backend Backend
 	Log     *slog.Logger
-	Group   func() int // whose members may change things, negative for none; nil: none
+	Metrics http.Handler // answers what Prometheus asks; nil: nothing does
+	Group   func() int   // whose members may change things, negative for none; nil: none
 }
 
 // stopTime is how long answers in flight may take at the end; the verdict of a
@@ -129,6 +130,9 @@ func (s *Server) routes(following, waiting context.Context) http.Handler {
 	}))
 	mux.HandleFunc("GET /v1/deploys/{id}/steps", func(w http.ResponseWriter, r *http.Request) { s.steps(waiting, w, r) })
 	mux.HandleFunc("GET /v1/logs", func(w http.ResponseWriter, r *http.Request) { s.logs(following, w, r) })
+	if s.Metrics != nil {
+		mux.Handle("GET /v1/metrics", s.Metrics)
+	}
 	mux.HandleFunc("POST /v1/reload", s.change(s.reload))
 	mux.HandleFunc("POST /v1/programs", s.change(s.add))
 	mux.HandleFunc("POST /v1/programs/{name}/signal", s.change(s.signal))

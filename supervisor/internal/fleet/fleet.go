@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simpletalk/simpletalk/proto/address"
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
@@ -20,7 +21,7 @@ import (
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
-// Parts are what a fleet works with. All must be given.
+// Parts are what a fleet works with. All but Meter must be given.
 type Parts struct {
 	// Load returns the configuration as it is at this moment.
 	Load    func() (*config.File, error)
@@ -31,6 +32,7 @@ type Parts struct {
 	Output  *logs.Output
 	Book    *supervise.Book
 	Log     *slog.Logger
+	Meter   *supervise.Meter // nil: nothing is measured
 }
 
 // Fleet is all programs of a supervisor. Its methods may be called
@@ -192,7 +194,7 @@ func (f *Fleet) add(w planned) *program {
 	p.file = logs.NewFile(p.ring, f.Log.With("program", p.name))
 	p.file.Set(fileSettings(w.wish.Program))
 	p.instance = supervise.NewInstance(w.plan, supervise.Parts{
-		Book: f.Book, Log: f.Log, Store: f.Store,
+		Book: f.Book, Log: f.Log, Store: f.Store, Meter: f.Meter,
 		Remake: func(text json.RawMessage) (*supervise.Plan, error) {
 			plan, w, err := f.remake(text, p.ring)
 			p.hold(w.sockets) // it may be started again with them
@@ -313,6 +315,9 @@ func (f *Fleet) Group() int {
 	}
 	return f.file.Control.GID
 }
+
+// Metrics is where metrics are to be served by now, nil for nowhere.
+func (f *Fleet) Metrics() *address.Address { return f.latest().Metrics }
 
 // measureEvery is how often it is measured what the programs take.
 const measureEvery = 2 * time.Second
