@@ -63,7 +63,7 @@ workers back.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
 	})
-	root.AddCommand(newRun(&state), newStatus(&state), newDescribe(&state), newLogs(&state), newMonit(&state), newMetrics(&state),
+	root.AddCommand(newRun(&state), newStatus(&state), newDescribe(&state), newEnv(&state), newLogs(&state), newMonit(&state), newMetrics(&state),
 		newReload(&state), newRollback(&state), newStart(&state),
 		newOperation(&state, control.OpStop, "Drain and end programs, until they are started again",
 			"stop lets a program's clients go and ends it. That is recorded at once: it stays\nstopped after a restart of the supervisor or of the machine, until it is started."),

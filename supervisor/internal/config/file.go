@@ -18,11 +18,12 @@ import (
 
 // File is what a supervisor.toml says, with every default filled in.
 type File struct {
-	Path     string    // absolute
-	Listens  []Listen  // in the order of the file
-	Programs []Program // in the order of the file, at least one
-	Control  Control
-	Metrics  *address.Address // where Prometheus is answered; nil: nowhere
+	Path        string    // absolute
+	Listens     []Listen  // in the order of the file
+	Programs    []Program // in the order of the file, at least one
+	Control     Control
+	Environment string           // that is chosen where nobody says, see [File.Choose]; "" for none
+	Metrics     *address.Address // where Prometheus is answered; nil: nowhere
 }
 
 // Control says who may command the supervisor.
@@ -83,6 +84,7 @@ func (r *reader) decode(text []byte) *File {
 	top := &table{reader: r, at: locate(text), values: values}
 	defer top.done()
 	f := &File{Control: top.control(), Metrics: top.metrics()}
+	top.text("environment", "the name of an environment", &f.Environment)
 	names := top.listens(&f.Listens)
 	f.Programs = top.programs(names)
 	return f

@@ -16,9 +16,11 @@ type Program struct {
 	Dir      string            // working directory, absolute; "" for the supervisor's
 	Env      map[string]string // over what EnvFiles say; nil if nothing
 	EnvFiles []EnvFile         // read by [Program.Environ]; later ones win
+	Named    map[string]Named  `json:"-"` // environments to choose from, see [File.Choose]
 	Listen   []string          // names of the listeners it is given
 
 	ReadyTimeout time.Duration  // from the start to ready
+	ReadyAfter   time.Duration  // a program that does not tell is ready when it has lived so long; 0: it tells
 	StopSignal   syscall.Signal // how a program that does not speak our protocol is asked to end
 	KillTimeout  time.Duration  // from being asked to SIGKILL of the whole process group
 	Drain        Drain
@@ -109,6 +111,7 @@ func (t *table) start(p *Program) {
 	}
 	p.Env = t.environment()
 	p.EnvFiles = t.envFiles()
+	p.Named = t.named()
 	var instances int64
 	if read(t, "instances", "1", &instances) && instances != 1 {
 		t.mistake(t.at.of("instances"), "%sinstances must be 1, not %d: this version runs one copy of each program", t.name, instances)
@@ -156,6 +159,10 @@ func (t *table) sockets(p *Program, listens, byDefault []string) {
 // lifecycle reads how the program starts, changes and ends.
 func (t *table) lifecycle(p *Program) {
 	t.duration("ready_timeout", positive, &p.ReadyTimeout)
+	t.duration("ready_after", 0, &p.ReadyAfter)
+	if p.ReadyAfter >= p.ReadyTimeout && p.ReadyAfter > 0 {
+		t.mistake(t.at.of("ready_after"), "%sready_after (%v) must be less than ready_timeout (%v)", t.name, p.ReadyAfter, p.ReadyTimeout)
+	}
 	t.signal("stop_signal", &p.StopSignal)
 	t.drain(&p.Drain)
 	p.KillTimeout = p.Drain.Timeout

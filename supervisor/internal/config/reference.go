@@ -2,7 +2,9 @@ package config
 
 // Reference is a configuration with every key and, where a key may be left out,
 // its default or an example.
-const Reference = `[listen]
+const Reference = `environment = "production"       # which of the programs' environments is added; default: none; --env wins
+
+[listen]
 http = "127.0.0.1:3000"          # HOST:PORT | tcp://HOST:PORT | unix:///PATH?mode=0660
 
 [control]
@@ -16,9 +18,11 @@ command  = ["/opt/simpletalk/current/app", "serve"]  # required; without a slash
 dir      = "/srv/chat"           # default: the supervisor's
 env      = { SIMPLETALK_DATA = "/srv/chat" }
 env_file = ["/etc/simpletalk/env"]  # or one string; a '-' before the path: may be missing
+environment.production = { env = { LEVEL = "1" }, env_file = "-/etc/simpletalk/env.production" }  # over env and env_file, where it is chosen
 listen   = ["http"]              # names of [listen]; default: all for the only program, none for one of several
 instances = 1                    # this version runs one copy of each program
 ready_timeout = "10s"
+ready_after  = "0s"              # of a program that does not tell when it is ready: when it has lived so long; "0s": it tells
 stop_signal  = "TERM"            # for programs that do not speak our protocol
 kill_timeout = "30s"             # from the stop signal to SIGKILL of the process group; default: drain.timeout
 drain  = { handover = true, timeout = "30s", rate = 300, generations = 5 }  # generations: old ones that drain at once, 1 to 50

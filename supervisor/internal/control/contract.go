@@ -158,8 +158,21 @@ type SignalRequest struct {
 	Signal string `json:"signal"` // TERM or SIGTERM
 }
 
+// Environment is that of a serving worker.
+type Environment struct {
+	Program   string     `json:"program"`
+	Gen       int        `json:"gen"`
+	Variables []Variable `json:"variables"` // by name
+}
+
+// Variable is one of an environment.
+type Variable struct {
+	Name  string  `json:"name"`
+	Value *string `json:"value,omitempty"` // nil: it was not asked for
+}
+
 // Description is everything about a program but the values of its environment,
-// which never leave the supervisor.
+// which [Environment] alone has.
 type Description struct {
 	Program   Program   `json:"program"`
 	Command   []string  `json:"command"`

@@ -55,6 +55,11 @@ func (b *backend) Add(_ context.Context, p NewProgram) (Done, error) {
 	return Done{Program: p.Name, State: "running"}, b.err
 }
 
+func (b *backend) Environment(_ context.Context, program string) (Environment, error) {
+	secret := "hunter2"
+	return Environment{Program: program, Gen: 3, Variables: []Variable{{"PASSWORD", &secret}}}, b.err
+}
+
 func (b *backend) Signal(_ context.Context, program, signal string) (Done, error) {
 	b.asked = append(b.asked, "signal "+signal+" "+program)
 	return Done{Program: program, State: "running"}, b.err
@@ -477,5 +482,18 @@ func TestThePeerIsWhoItIs(t *testing.T) {
 	}
 	if got := peerOf(&net.IPConn{}); got.err == nil {
 		t.Errorf("of no socket: %+v", got)
+	}
+}
+
+// Names are for everybody who reaches the socket, values for who may change things.
+func TestValuesOfTheEnvironment(t *testing.T) {
+	c, _ := serve(t, &backend{})
+	names, err := c.Environment(t.Context(), "chat", false)
+	if err != nil || len(names.Variables) != 1 || names.Variables[0].Name != "PASSWORD" || names.Variables[0].Value != nil {
+		t.Errorf("names: %+v, %v", names, err)
+	}
+	values, err := c.Environment(t.Context(), "chat", true)
+	if err != nil || len(values.Variables) != 1 || values.Variables[0].Value == nil || *values.Variables[0].Value != "hunter2" {
+		t.Errorf("values: %+v, %v", values, err)
 	}
 }

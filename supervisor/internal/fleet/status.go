@@ -120,6 +120,9 @@ func settings(p config.Program) []control.Setting {
 		all = append(all, control.Setting{Key: key, Value: fmt.Sprintf(format, args...)})
 	}
 	add("ready_timeout", "%s", p.ReadyTimeout)
+	if p.ReadyAfter > 0 {
+		add("ready_after", "%s", p.ReadyAfter)
+	}
 	add("stop_signal", "%s", config.SignalName(p.StopSignal))
 	add("kill_timeout", "%s", p.KillTimeout)
 	add("drain", "handover %t, timeout %s, rate %d, generations %d", p.Drain.Handover, p.Drain.Timeout, p.Drain.Rate, p.Drain.Generations)
