@@ -77,7 +77,7 @@ workers back.`,
 			"flush empties the log files of programs, and what 'supervisor logs' has of them. Files\nthat were turned over stay. Without a PROGRAM it does so for all."),
 		newLogOperation(&state, control.OpReopen, "Open log files anew, after something else has moved them",
 			"reopen has log files opened anew by their names, as logrotate(8) wants it. SIGUSR2 to\nthe supervisor does the same. Without a PROGRAM it does so for all."),
-		newSignal(&state), newCheck(), newImportPM2(), newStartup(), newUnstartup(), newVerify(), newVersion())
+		newSignal(&state), newCheck(), newImportPM2(), newWatch(&state), newStartup(), newUnstartup(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		wrapArgs(c)
 	}

@@ -68,6 +68,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/DeRuina/timberjack":       {module + "/supervisor/internal/logs"},
 		"github.com/robfig/cron/v3":           {module + "/supervisor/internal/config"},
 		"github.com/prometheus/client_golang": {module + "/supervisor/internal/metrics"},
+		"github.com/fsnotify/fsnotify":        {module + "/supervisor/internal/watch"},
 		"github.com/cloudflare/tableflip":     {module + "/supervisor/internal/upgrade"},
 		"github.com/charmbracelet/bubbletea":  {module + "/supervisor/internal/monit"},
 		"github.com/charmbracelet/lipgloss":   {module + "/supervisor/internal/monit"},
