@@ -15,7 +15,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE      = $(if $(CC_FOUND),-race,)
 TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 25m
 
-.PHONY: help build release run test bench soak fuzz lint check vuln clean linux
+.PHONY: help build release run dev test bench soak fuzz lint check vuln clean linux
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ release: build ## pack what a machine is given into dist/, with its checksum
 
 run: build ## build and serve the chat at http://127.0.0.1:3000, data in ./data
 	@exec bin/supervisor run --bake 3s --listen http=$(LISTEN)
+
+dev: build ## serve as run does, and at every save build and swap: no client is disconnected
+	@trap : INT; bin/supervisor run --bake 1s --listen http=$(LISTEN) & supervisor=$$!; \
+	bin/supervisor watch --path app --path proto --path supervisor --ignore testdata --ignore '*_test.go' -- \
+		$(MAKE) --no-print-directory -s build || kill $$supervisor; \
+	wait $$supervisor
 
 test: linux ## run every test, with -race where there is a C compiler
 	@test -n "$(CC_FOUND)" || echo "make test: no C compiler found: testing without -race"

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +22,7 @@ const defaultConfig = "supervisor.toml"
 
 func newCheck() *cobra.Command {
 	var asRoot bool
+	var env string
 	c := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Say what is wrong with a configuration file",
@@ -42,6 +44,9 @@ Paths are relative to the file's folder. Environment files have systemd's syntax
 			}
 			f, err := config.Load(path, asRoot)
 			if err == nil {
+				err = choose(f, env)
+			}
+			if err == nil {
 				err = checkFiles(f)
 			}
 			if err != nil {
@@ -52,7 +57,16 @@ Paths are relative to the file's folder. Environment files have systemd's syntax
 		},
 	}
 	c.Flags().BoolVar(&asRoot, "root", os.Geteuid() == 0, "check for a supervisor that runs as root")
+	c.Flags().StringVar(&env, "env", "", "check with the environments of that `NAME`")
 	return c
+}
+
+// choose gives programs the environments of a name, by default the file's choice.
+func choose(f *config.File, env string) error {
+	if env = cmp.Or(env, f.Environment); env == "" {
+		return nil
+	}
+	return f.Choose(env)
 }
 
 func counted(n int, what string) string {

@@ -20,6 +20,7 @@ import (
 	"github.com/simpletalk/simpletalk/supervisor/internal/fleet"
 	"github.com/simpletalk/simpletalk/supervisor/internal/listener"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
+	"github.com/simpletalk/simpletalk/supervisor/internal/metrics"
 	"github.com/simpletalk/simpletalk/supervisor/internal/record"
 	"github.com/simpletalk/simpletalk/supervisor/internal/sdnotify"
 	"github.com/simpletalk/simpletalk/supervisor/internal/statedir"
@@ -39,6 +40,7 @@ type daemon struct {
 	upgrades  *upgrading
 	postponed []fleet.Postponed // by the supervisor before
 	output    *logs.Output
+	metrics   *metrics.Metrics
 	log       *slog.Logger
 	started   time.Time
 
@@ -193,7 +195,7 @@ func (d *daemon) openFleet(path string) error {
 	}
 	d.Fleet, err = fleet.New(fleet.Parts{
 		Load: d.load, From: d.from(), Record: changes, Sockets: &d.sockets, Store: d.store,
-		Output: d.output, Book: book, Log: d.log,
+		Output: d.output, Book: book, Log: d.log, Meter: d.openMetrics(),
 	})
 	return err
 }
@@ -241,7 +243,7 @@ func (d *daemon) run(ctx context.Context, received chan os.Signal) error {
 	var apiErr error
 	api.Go(func() {
 		<-d.Begun() // nobody is told that there are no programs yet
-		if apiErr = d.apiTurns.run(apiCtx, &control.Server{Backend: d, Log: d.log, Group: d.Group}, d.apiFD); apiErr != nil {
+		if apiErr = d.apiTurns.run(apiCtx, &control.Server{Backend: d, Log: d.log, Metrics: d.metrics.Handler(), Group: d.Group}, d.apiFD); apiErr != nil {
 			stop()
 		}
 	})
@@ -249,6 +251,8 @@ func (d *daemon) run(ctx context.Context, received chan os.Signal) error {
 	told := newManager(d)
 	api.Go(func() { told.run(apiCtx, fleetCtx) })
 	api.Go(func() { keepBook(apiCtx, d.Book, d.dir, d.log) })
+	api.Go(func() { countVerdicts(apiCtx, d.Book, d.metrics) })
+	api.Go(func() { d.metrics.Serve(apiCtx, d.Metrics, d.log) })
 	api.Go(func() { watchStandIn(apiCtx, stop) })
 	api.Go(d.performPostponed)
 	api.Go(func() { <-d.Begun(); d.endLeftovers(apiCtx) })

@@ -63,7 +63,7 @@ workers back.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
 	})
-	root.AddCommand(newRun(&state), newStatus(&state), newDescribe(&state), newLogs(&state),
+	root.AddCommand(newRun(&state), newStatus(&state), newDescribe(&state), newEnv(&state), newLogs(&state), newMonit(&state), newMetrics(&state),
 		newReload(&state), newRollback(&state), newDeploy(&state), newStart(&state),
 		newOperation(&state, control.OpStop, "Drain and end programs, until they are started again",
 			"stop lets a program's clients go and ends it. That is recorded at once: it stays\nstopped after a restart of the supervisor or of the machine, until it is started."),
@@ -73,7 +73,11 @@ workers back.`,
 			"reset sets the counter of restarts to 0 and forgets how the program ended last. One\nthat waits to be started again after crashes is started at once."),
 		newOperation(&state, control.OpDelete, "Remove programs that were added by 'supervisor start -- COMMAND'",
 			"delete ends a program that was added at run time and forgets it. Those that a\nconfiguration file names are removed there."),
-		newSignal(&state), newScale(&state), newCheck(), newStartup(), newUnstartup(), newVerify(), newVersion())
+		newLogOperation(&state, control.OpFlush, "Forget what programs have written",
+			"flush empties the log files of programs, and what 'supervisor logs' has of them. Files\nthat were turned over stay. Without a PROGRAM it does so for all."),
+		newLogOperation(&state, control.OpReopen, "Open log files anew, after something else has moved them",
+			"reopen has log files opened anew by their names, as logrotate(8) wants it. SIGUSR2 to\nthe supervisor does the same. Without a PROGRAM it does so for all."),
+		newSignal(&state), newScale(&state), newCheck(), newImportPM2(), newWatch(&state), newStartup(), newUnstartup(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		wrapArgs(c)
 	}

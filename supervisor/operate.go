@@ -71,6 +71,27 @@ func newOperation(state *string, op control.Operation, short, long string) *cobr
 	}
 }
 
+// newLogOperation is [newOperation] where no program means all of them.
+func newLogOperation(state *string, op control.Operation, short, long string) *cobra.Command {
+	c := newOperation(state, op, short, long)
+	one := c.RunE
+	c.Use, c.Args = string(op)+" [PROGRAM…]", cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return one(c, args)
+		}
+		s, err := newClient(state).Status(c.Context())
+		if err != nil {
+			return err
+		}
+		for _, p := range s.Programs {
+			args = append(args, p.Name)
+		}
+		return one(c, args)
+	}
+	return c
+}
+
 // each does something for every name and returns all that went wrong.
 func each(names []string, do func(name string) error) error {
 	var errs []error

@@ -30,10 +30,12 @@ type runFlags struct {
 	bake         time.Duration
 	handover     bool
 	debug        bool
+	env          string
+	readyAfter   time.Duration
 }
 
 // ofProgram are the flags that a configuration file has keys for.
-var ofProgram = []string{"ready-timeout", "drain-timeout", "drain-rate", "bake", "handover"}
+var ofProgram = []string{"ready-timeout", "ready-after", "drain-timeout", "drain-rate", "bake", "handover"}
 
 func newRun(state *string) *cobra.Command {
 	var f runFlags
@@ -69,6 +71,8 @@ nothing, and one that fails while it bakes is replaced by the one before.`,
 	flags.StringArrayVar(&f.listen, "listen", []string{"http=127.0.0.1:3000"}, "listening socket `NAME=ADDRESS`: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660; may be repeated")
 	flags.BoolVar(&f.detach, "detach", false, "go on in the background once the sockets are open")
 	flags.DurationVar(&f.readyTimeout, "ready-timeout", 10*time.Second, "how long a new worker may take to be ready")
+	flags.DurationVar(&f.readyAfter, "ready-after", 0, "for a program that does not tell when it is ready: it is when it has lived so long")
+	flags.StringVar(&f.env, "env", "", "choose the environments of that `NAME` in the configuration file")
 	flags.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "how long an old worker may take to end")
 	flags.IntVar(&f.drainRate, "drain-rate", 300, "connections that an old worker closes per second")
 	flags.DurationVar(&f.bake, "bake", 30*time.Second, "how long a new build must serve well before it is good; until then a crash brings the one before back")
@@ -89,6 +93,7 @@ func commandAfterDash(c *cobra.Command, args []string) error {
 type settings struct {
 	state   string
 	config  string          // path of the file, "" without
+	env     string          // name of the environments that are chosen, "" for the file's own choice
 	flags   config.File     // without a file: all there is
 	listens []config.Listen // beside a file: in place of those of the same names
 	greeted string          // what is said to be at the http listener
@@ -97,13 +102,16 @@ type settings struct {
 }
 
 func (f runFlags) settings(c *cobra.Command, state string, command []string) (settings, error) {
-	s := settings{state: state, config: f.config, greeted: "site", detach: f.detach}
+	s := settings{state: state, config: f.config, env: f.env, greeted: "site", detach: f.detach}
 	if f.debug {
 		s.level = slog.LevelDebug
 	}
 	listens, err := config.ParseListens(f.listen)
 	if err != nil {
 		return s, err
+	}
+	if f.config == "" && f.env != "" {
+		return s, errors.New("--env chooses what a file names: it belongs beside --config")
 	}
 	if f.config == "" {
 		return s, f.fromFlags(&s, listens, command)
@@ -140,7 +148,10 @@ func (f runFlags) fromFlags(s *settings, listens []config.Listen, command []stri
 		return fmt.Errorf("--bake %s: must not be less than 0", f.bake)
 	}
 	p := config.NewProgram(name, append([]string{path}, rest...))
-	p.ReadyTimeout, p.Bake = f.readyTimeout, f.bake
+	if f.readyAfter < 0 || f.readyAfter >= f.readyTimeout {
+		return fmt.Errorf("--ready-after %s: must be 0s or more, and less than --ready-timeout %s", f.readyAfter, f.readyTimeout)
+	}
+	p.ReadyTimeout, p.ReadyAfter, p.Bake = f.readyTimeout, f.readyAfter, f.bake
 	p.Drain.Timeout, p.Drain.Rate, p.Drain.Handover = f.drainTimeout, f.drainRate, f.handover
 	p.KillTimeout = f.drainTimeout
 	for _, l := range listens {
@@ -159,6 +170,9 @@ func (s settings) load() (*config.File, error) {
 	file, err := config.Load(s.config, os.Geteuid() == 0)
 	if err != nil {
 		return nil, err
+	}
+	if err := choose(file, s.env); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.config, err)
 	}
 	return file, file.Override(s.listens)
 }

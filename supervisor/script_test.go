@@ -38,6 +38,7 @@ const patience = 20 * time.Second
 //	sum FILE               makes FILE.sha256
 //	readlink LINK TARGET   LINK says TARGET
 //	mode FILE MODE         FILE has the permissions MODE
+//	expand FILE            replaces $WORK in FILE
 //	listening NAME         sets $NAME to the address of the supervisor's listener NAME
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"readlink":  readlink,
 			"mode":      mode,
 			"listening": listening,
+			"expand":    expand,
 		},
 	})
 }
@@ -157,6 +159,12 @@ func buildApp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path+".new", content, 0o755))
 	ts.Check(os.Rename(path+".new", path))
+}
+
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1)
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$WORK", ts.Getenv("WORK"))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }
 
 func listening(ts *testscript.TestScript, neg bool, args []string) {

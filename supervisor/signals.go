@@ -12,16 +12,17 @@ import (
 // receiveSignals catches what attend acts on, from now on.
 func receiveSignals() chan os.Signal {
 	received := make(chan os.Signal, 16)
-	signal.Notify(received, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(received, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	return received
 }
 
-// attend acts on signals until done: SIGHUP deploys, SIGTERM and SIGINT stop,
-// a second one of those stops at once.
+// attend acts on signals until done: SIGHUP deploys, SIGUSR1 dumps the state into
+// the log, SIGUSR2 reopens log files, SIGTERM and SIGINT stop, a second one of
+// those stops at once.
 func (d *daemon) attend(received chan os.Signal, done <-chan struct{}, stop func()) {
 	defer signal.Stop(received)
-	var hangups sync.WaitGroup // reading configuration takes its time, stopping must not wait for it
-	defer hangups.Wait()
+	var asides sync.WaitGroup // reading configuration takes its time, stopping must not wait for it
+	defer asides.Wait()
 	terminal := hasTerminal()
 	end := func(sig os.Signal) {
 		d.log.Info("stopping", "signal", sig.String())
@@ -32,8 +33,15 @@ func (d *daemon) attend(received chan os.Signal, done <-chan struct{}, stop func
 		case <-done:
 			return
 		case sig := <-received:
-			if sig == syscall.SIGHUP && deploysOnHangup(terminal, hasTerminal) {
-				hangups.Go(d.Hangup)
+			switch {
+			case sig == syscall.SIGHUP && deploysOnHangup(terminal, hasTerminal):
+				asides.Go(d.Hangup)
+				continue
+			case sig == syscall.SIGUSR1:
+				asides.Go(d.dump)
+				continue
+			case sig == syscall.SIGUSR2:
+				asides.Go(d.reopenLogs)
 				continue
 			}
 			end(sig)

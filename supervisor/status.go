@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -52,8 +53,12 @@ func printStatus(w io.Writer, s control.Status, now time.Time) error {
 	fmt.Fprintf(t, "\nPROGRAM\t%s\tGEN\tPID\tCOMMIT\tUP\tCONNS\tCPU\tMEMORY\tRESTARTS\tLAST EXIT\n", inColour("STATE", ""))
 	for _, p := range s.Programs {
 		for _, i := range p.Instances {
-			printInstance(t, instanceName(p, i), i, now)
+			printInstance(t, p, i, now)
 		}
+		if p.NextCron != nil {
+			fmt.Fprintf(t, "  └ cron %s: next at %s\n", p.Cron, p.NextCron.Local().Format("2006-01-02 15:04:05"))
+		}
+		printLogFile(t, p.LogFile)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -78,21 +83,44 @@ func printDeploys(w io.Writer, all []control.Deploy, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\nDEPLOY\tPROGRAM\t%s\tAGE\tSWAPPED\tREASON\n", inColour("VERDICT", ""))
 	for _, d := range all[max(0, len(all)-shownDeploys):] {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Program, inColour(string(d.Verdict), string(d.Verdict)), age(d.At, now), swapped(d), dash(d.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Program, inColour(string(d.Verdict), string(d.Verdict)), age(d.At, now), swapped(d), dash(cmp.Or(d.Reason, unasked(d.By))))
 	}
 	return t.Flush()
 }
 
-func printInstance(w io.Writer, program string, i control.Instance, now time.Time) {
+func printInstance(w io.Writer, p control.Program, i control.Instance, now time.Time) {
 	up := "-"
 	if i.StartedAt != nil {
 		up = age(*i.StartedAt, now)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.1f %%\t%.1f MB\t%d\t%s\n", program, inColour(i.State, i.State), i.Gen, i.PID,
-		dash(short(i.Build.Commit)), up, i.Conns, i.CPU, float64(i.RSSBytes)/1e6, i.Restarts, dash(i.LastExit))
+	memory := fmt.Sprintf("%.1f MB", float64(i.RSSBytes)/1e6)
+	if p.MemoryMax > 0 {
+		memory += fmt.Sprintf(" of %.1f", float64(p.MemoryMax)/1e6)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.1f %%\t%s\t%d\t%s\n", instanceName(p, i), inColour(i.State, i.State), i.Gen, i.PID,
+		dash(short(i.Build.Commit)), up, i.Conns, i.CPU, memory, i.Restarts, dash(i.LastExit))
 	for _, d := range i.Draining {
 		fmt.Fprintf(w, "  └ draining\t%s\t%d\t%d\t\t\t%d\t\t\t\tkilled in %s\n", inColour("", ""), d.Gen, d.PID, d.Conns, max(0, d.Deadline.Sub(now)).Round(time.Second))
 	}
+}
+
+// printLogFile says what is wrong with a log file, if something is.
+func printLogFile(w io.Writer, l *control.LogFile) {
+	switch {
+	case l == nil:
+	case l.Error != "":
+		fmt.Fprintf(w, "  └ log file cannot be written: %s\n", l.Error)
+	case l.Lost > 0:
+		fmt.Fprintf(w, "  └ log file lacks %s\n", counted(int(l.Lost), "line"))
+	}
+}
+
+// unasked is what had a worker renewed, if no person asked for it.
+func unasked(by string) string {
+	if strings.HasPrefix(by, "cron: ") || strings.HasPrefix(by, "memory_max: ") {
+		return by
+	}
+	return ""
 }
 
 func swapped(d control.Deploy) string {

@@ -55,19 +55,26 @@ func list(t *testing.T, args ...string) map[string]pkg {
 // the main package of each program, because neither may import the other.
 func TestEachModuleHasOneImporter(t *testing.T) {
 	importer := map[string][]string{
-		"golang.org/x/sys":                  nil, // anybody
-		"github.com/spf13/cobra":            {module + "/app", module + "/supervisor"},
-		"github.com/spf13/pflag":            {module + "/app"},
-		"go.uber.org/goleak":                {module + "/proto/leaktest"},
-		"golang.org/x/time":                 {module + "/app/internal/web"},
-		"modernc.org/sqlite":                {module + "/app/internal/sqlite"},
-		"go.mongodb.org/mongo-driver/v2":    {module + "/app/internal/mongo"},
-		"github.com/coder/websocket":        {module + "/proto/ws"},
-		"github.com/pelletier/go-toml/v2":   {module + "/supervisor/internal/config"},
-		"github.com/fatih/color":            {module + "/supervisor"},
-		"github.com/coreos/go-systemd/v22":  {module + "/supervisor/internal/sdnotify"},
-		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
-		"github.com/cloudflare/tableflip":   {module + "/supervisor/internal/upgrade"},
+		"github.com/charmbracelet/x/ansi":     {module + "/supervisor/internal/monit"},
+		"github.com/prometheus/client_golang": {module + "/supervisor/internal/metrics"},
+		"github.com/schollz/progressbar/v3":   {module + "/supervisor"},
+		"github.com/robfig/cron/v3":           {module + "/supervisor/internal/config"},
+		"github.com/fsnotify/fsnotify":        {module + "/supervisor/internal/watch"},
+		"go.uber.org/goleak":                  {module + "/proto/leaktest"},
+		"github.com/fatih/color":              {module + "/supervisor"},
+		"github.com/pelletier/go-toml/v2":     {module + "/supervisor/internal/config"},
+		"github.com/DeRuina/timberjack":       {module + "/supervisor/internal/logs"},
+		"go.mongodb.org/mongo-driver/v2":      {module + "/app/internal/mongo"},
+		"github.com/coder/websocket":          {module + "/proto/ws"},
+		"golang.org/x/time":                   {module + "/app/internal/web"},
+		"github.com/coreos/go-systemd/v22":    {module + "/supervisor/internal/sdnotify"},
+		"golang.org/x/sys":                    nil, // anybody
+		"github.com/spf13/cobra":              {module + "/app", module + "/supervisor"},
+		"github.com/spf13/pflag":              {module + "/app"},
+		"modernc.org/sqlite":                  {module + "/app/internal/sqlite"},
+		"github.com/charmbracelet/lipgloss":   {module + "/supervisor/internal/monit"},
+		"github.com/cloudflare/tableflip":     {module + "/supervisor/internal/upgrade"},
+		"github.com/charmbracelet/bubbletea":  {module + "/supervisor/internal/monit"},
 	}
 	importers := map[string]map[string]bool{}
 	all := list(t, "-deps", "./...")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,10 +18,12 @@ import (
 
 // File is what a supervisor.toml says, with every default filled in.
 type File struct {
-	Path     string    // absolute
-	Listens  []Listen  // in the order of the file
-	Programs []Program // in the order of the file, at least one
-	Control  Control
+	Path        string    // absolute
+	Listens     []Listen  // in the order of the file
+	Programs    []Program // in the order of the file, at least one
+	Control     Control
+	Environment string           // that is chosen where nobody says, see [File.Choose]; "" for none
+	Metrics     *address.Address // where Prometheus is answered; nil: nowhere
 }
 
 // Control says who may command the supervisor.
@@ -80,7 +83,8 @@ func (r *reader) decode(text []byte) *File {
 	}
 	top := &table{reader: r, at: locate(text), values: values}
 	defer top.done()
-	f := &File{Control: top.control()}
+	f := &File{Control: top.control(), Metrics: top.metrics()}
+	top.text("environment", "the name of an environment", &f.Environment)
 	names := top.listens(&f.Listens)
 	f.Programs = top.programs(names)
 	return f
@@ -105,6 +109,28 @@ func (t *table) control() Control {
 		c.GID = int(in.groupID("group", c.Group))
 	}
 	return c
+}
+
+// metrics reads [metrics]. Whoever reaches them may read them, so only this
+// machine does.
+func (t *table) metrics() *address.Address {
+	const must = `a loopback address such as "127.0.0.1:9464", or unix:///PATH`
+	in := t.table("metrics", "[metrics]")
+	defer in.done()
+	var where string
+	if !in.text("listen", must, &where) {
+		return nil
+	}
+	a, err := address.Parse(where)
+	if err != nil {
+		in.mistake(in.at.of("listen"), "%slisten: %v", in.name, err)
+		return nil
+	}
+	if host := net.ParseIP(a.Host); a.Network == "tcp" && (host == nil || !host.IsLoopback()) {
+		in.wrong("listen", must, quote(where))
+		return nil
+	}
+	return &a
 }
 
 // listens reads [listen] and returns the names in it, those of faulty ones too:
@@ -164,6 +190,7 @@ func (t *table) programs(listens []string) []Program {
 	for _, name := range names {
 		programs = append(programs, in.program(name, listens, byDefault))
 	}
+	in.ownLogFiles(programs)
 	return programs
 }
 

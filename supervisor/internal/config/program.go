@@ -16,20 +16,36 @@ type Program struct {
 	Dir      string            // working directory, absolute; "" for the supervisor's
 	Env      map[string]string // over what EnvFiles say; nil if nothing
 	EnvFiles []EnvFile         // read by [Program.Environ]; later ones win
+	Named    map[string]Named  `json:"-"` // environments to choose from, see [File.Choose]
 	Listen   []string          // names of the listeners it is given
 
 	Instances int // parallel copies of it, 1 to [MaxInstances]
 
 	ReadyTimeout time.Duration  // from the start to ready
+	ReadyAfter   time.Duration  // a program that does not tell is ready when it has lived so long; 0: it tells
 	StopSignal   syscall.Signal // how a program that does not speak our protocol is asked to end
 	KillTimeout  time.Duration  // from being asked to SIGKILL of the whole process group
 	Drain        Drain
 	Bake         time.Duration // how long a new build must stay well until the old one is given up; 0: not at all
 	Restart      Restart
-	MemoryMax    int64 // bytes; 0: no limit
+	MemoryMax    int64  // bytes; 0: no limit
+	Cron         string // when a fresh worker takes over, see [Program.NextCron]; "": never
 	Health       Health
-	LogMemory    int         // bytes of its output that are kept in memory
+	LogMemory    int // bytes of its output that are kept in memory
+	LogFile      LogFile
 	User         *Credential // nil: the supervisor's own
+}
+
+// LogFile says where a program's output is kept on disk. Without a Path it is
+// not.
+type LogFile struct {
+	Path     string        // absolute
+	Format   string        // plain, time or json
+	MaxSize  int64         // bytes, whole M; then the file is turned over
+	Every    time.Duration // age at which it is turned over; 0: none
+	Keep     int           // how many of those turned over are kept; 0: all
+	KeepDays int           // how long they are kept; 0: for ever
+	Compress bool          // those turned over
 }
 
 // EnvFile is a file of environment variables.
@@ -89,6 +105,7 @@ func NewProgram(name string, command []string) Program {
 		Restart:      Restart{Min: 100 * time.Millisecond, Max: 30 * time.Second, ResetAfter: 60 * time.Second},
 		Health:       Health{Every: 10 * time.Second, Timeout: 2 * time.Second, Failures: 3},
 		LogMemory:    mebi,
+		LogFile:      LogFile{Format: "plain", MaxSize: 100 * mebi, Keep: 10, Compress: true},
 	}
 }
 
@@ -100,6 +117,7 @@ func (t *table) start(p *Program) {
 	}
 	p.Env = t.environment()
 	p.EnvFiles = t.envFiles()
+	p.Named = t.named()
 	instances := int64(p.Instances)
 	if read(t, "instances", "a number", &instances) && (instances < 1 || instances > MaxInstances) {
 		t.mistake(t.at.of("instances"), "%sinstances must be 1 to %d, not %d", t.name, MaxInstances, instances)
@@ -148,6 +166,10 @@ func (t *table) sockets(p *Program, listens, byDefault []string) {
 // lifecycle reads how the program starts, changes and ends.
 func (t *table) lifecycle(p *Program) {
 	t.duration("ready_timeout", positive, &p.ReadyTimeout)
+	t.duration("ready_after", 0, &p.ReadyAfter)
+	if p.ReadyAfter >= p.ReadyTimeout && p.ReadyAfter > 0 {
+		t.mistake(t.at.of("ready_after"), "%sready_after (%v) must be less than ready_timeout (%v)", t.name, p.ReadyAfter, p.ReadyTimeout)
+	}
 	t.signal("stop_signal", &p.StopSignal)
 	t.drain(&p.Drain)
 	p.KillTimeout = p.Drain.Timeout
@@ -231,12 +253,14 @@ func policyWord(v any) string {
 // limits reads what is watched while the program runs.
 func (t *table) limits(p *Program) {
 	t.size("memory_max", minMemory, maxMemory, &p.MemoryMax)
+	t.cron("cron", &p.Cron)
 	t.health(p)
 	in := t.table("log", `{ memory = "1M" }`)
 	defer in.done()
 	memory := int64(p.LogMemory)
 	in.size("memory", minLogMemory, maxLogMemory, &memory)
 	p.LogMemory = int(memory)
+	in.logFile(&p.LogFile)
 }
 
 func (t *table) health(p *Program) {

@@ -59,6 +59,31 @@ func (c *Client) Describe(ctx context.Context, program string) (Description, err
 	return d, err
 }
 
+// Environment returns the variables of a program's serving worker; with their
+// values only to who may change things.
+func (c *Client) Environment(ctx context.Context, program string, values bool) (Environment, error) {
+	method := http.MethodGet
+	if values {
+		method = http.MethodPost
+	}
+	var e Environment
+	err := c.ask(ctx, method, programPath(program, "/env"), nil, &e)
+	return e, err
+}
+
+// Metrics writes what Prometheus would be told.
+func (c *Client) Metrics(ctx context.Context, to io.Writer) error {
+	body, err := c.open(ctx, http.MethodGet, "/v1/metrics", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err := io.Copy(to, body); err != nil {
+		return fmt.Errorf("read the metrics: %w", err)
+	}
+	return nil
+}
+
 // Deploy asks for deploys and returns at once.
 func (c *Client) Deploy(ctx context.Context, r DeployRequest) (Requested, error) {
 	var requested Requested

@@ -24,6 +24,17 @@ type Listen struct {
 type Program struct {
 	Name      string     `json:"name"`
 	Instances []Instance `json:"instances"`
+	MemoryMax int64      `json:"memory_max,omitempty"` // bytes, beyond which an instance is renewed
+	Cron      string     `json:"cron,omitempty"`       // when its instances are renewed
+	NextCron  *time.Time `json:"next_cron,omitempty"`
+	LogFile   *LogFile   `json:"log_file,omitempty"` // nil: its output is not kept on disk
+}
+
+// LogFile is how the log file of a program does.
+type LogFile struct {
+	Path  string `json:"path"`
+	Error string `json:"error,omitempty"` // why it cannot be written at this moment; that is tried again
+	Lost  uint64 `json:"lost,omitempty"`  // lines that could not be kept until it could
 }
 
 // Instance is one of a program's parallel copies. Gen, PID and Build are those
@@ -131,6 +142,8 @@ const (
 	OpRestart Operation = "restart"
 	OpReset   Operation = "reset"
 	OpDelete  Operation = "delete"
+	OpFlush   Operation = "flush"  // forgets the lines of its log
+	OpReopen  Operation = "reopen" // opens its log file anew
 )
 
 // Done answers an operation.
@@ -145,8 +158,21 @@ type SignalRequest struct {
 	Signal string `json:"signal"` // TERM or SIGTERM
 }
 
+// Environment is that of a serving worker.
+type Environment struct {
+	Program   string     `json:"program"`
+	Gen       int        `json:"gen"`
+	Variables []Variable `json:"variables"` // by name
+}
+
+// Variable is one of an environment.
+type Variable struct {
+	Name  string  `json:"name"`
+	Value *string `json:"value,omitempty"` // nil: it was not asked for
+}
+
 // Description is everything about a program but the values of its environment,
-// which never leave the supervisor.
+// which [Environment] alone has.
 type Description struct {
 	Program   Program   `json:"program"`
 	Command   []string  `json:"command"`

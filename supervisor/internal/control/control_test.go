@@ -59,6 +59,11 @@ func (b *backend) Scale(_ context.Context, program string, instances int) (Done,
 	return Done{Program: program, State: fmt.Sprintf("%d run", instances)}, b.err
 }
 
+func (b *backend) Environment(_ context.Context, program string) (Environment, error) {
+	secret := "hunter2"
+	return Environment{Program: program, Gen: 3, Variables: []Variable{{"PASSWORD", &secret}}}, b.err
+}
+
 func (b *backend) Signal(_ context.Context, program, signal string) (Done, error) {
 	b.asked = append(b.asked, "signal "+signal+" "+program)
 	return Done{Program: program, State: "running"}, b.err
@@ -128,7 +133,7 @@ func TestStatus(t *testing.T) {
 	want := Status{
 		PID: 7, Version: "v1", Commit: "abc", Started: at,
 		Listen: []Listen{{"http", "127.0.0.1:3000"}},
-		Programs: []Program{{"chat", []Instance{{
+		Programs: []Program{{Name: "chat", Instances: []Instance{{
 			State: "running", Gen: 3, PID: 8, Build: Build{Path: "/srv/app", SHA256: "ff"}, StartedAt: &at,
 			Restarts: 2, LastExit: "killed by SIGSEGV", Conns: 5, RSSBytes: 1 << 20,
 			Draining: []Draining{{Gen: 2, PID: 6, Conns: 1, Deadline: at}},
@@ -481,5 +486,18 @@ func TestThePeerIsWhoItIs(t *testing.T) {
 	}
 	if got := peerOf(&net.IPConn{}); got.err == nil {
 		t.Errorf("of no socket: %+v", got)
+	}
+}
+
+// Names are for everybody who reaches the socket, values for who may change things.
+func TestValuesOfTheEnvironment(t *testing.T) {
+	c, _ := serve(t, &backend{})
+	names, err := c.Environment(t.Context(), "chat", false)
+	if err != nil || len(names.Variables) != 1 || names.Variables[0].Name != "PASSWORD" || names.Variables[0].Value != nil {
+		t.Errorf("names: %+v, %v", names, err)
+	}
+	values, err := c.Environment(t.Context(), "chat", true)
+	if err != nil || len(values.Variables) != 1 || values.Variables[0].Value == nil || *values.Variables[0].Value != "hunter2" {
+		t.Errorf("values: %+v, %v", values, err)
 	}
 }

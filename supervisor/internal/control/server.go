@@ -70,6 +70,9 @@ type Backend interface {
 	// Scale returns when so many instances run, or could not be started.
 	Scale(ctx context.Context, program string, instances int) (Done, error)
 
+	// Environment tells the variables of the serving worker, with their values.
+	Environment(ctx context.Context, program string) (Environment, error)
+
 	// Logs calls each with every line that is asked for, of all programs in
 	// the order of their times.
 	Logs(ctx context.Context, q LogQuery, each func(logs.Line) error) error
@@ -79,7 +82,8 @@ type Backend interface {
 type Server struct {
 	Backend Backend
 	Log     *slog.Logger
-	Group   func() int // whose members may change things, negative for none; nil: none
+	Metrics http.Handler // answers what Prometheus asks; nil: nothing does
+	Group   func() int   // whose members may change things, negative for none; nil: none
 }
 
 // stopTime is how long answers in flight may take at the end; the verdict of a
@@ -130,10 +134,15 @@ func (s *Server) routes(following, waiting context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/programs/{name}", read(func(r *http.Request) (any, error) {
 		return s.Backend.Describe(r.Context(), r.PathValue("name"))
 	}))
+	mux.HandleFunc("GET /v1/programs/{name}/env", read(s.names))
 	mux.HandleFunc("GET /v1/deploys/{id}/steps", func(w http.ResponseWriter, r *http.Request) { s.steps(waiting, w, r) })
 	mux.HandleFunc("GET /v1/logs", func(w http.ResponseWriter, r *http.Request) { s.logs(following, w, r) })
+	if s.Metrics != nil {
+		mux.Handle("GET /v1/metrics", s.Metrics)
+	}
 	mux.HandleFunc("POST /v1/reload", s.change(s.reload))
 	mux.HandleFunc("POST /v1/programs", s.change(s.add))
+	mux.HandleFunc("POST /v1/programs/{name}/env", s.change(s.values))
 	mux.HandleFunc("POST /v1/programs/{name}/signal", s.change(s.signal))
 	mux.HandleFunc("POST /v1/programs/{name}/scale", s.change(s.scale))
 	mux.HandleFunc("POST /v1/programs/{name}/{operation}", s.change(s.operate))
@@ -212,6 +221,25 @@ func (s *Server) scale(r *http.Request, by string) (any, error) {
 	}
 	done, err := s.Backend.Scale(r.Context(), r.PathValue("name"), request.Instances)
 	return s.done(done, err, "scale", by)
+}
+
+// names answers with the names of variables.
+func (s *Server) names(r *http.Request) (any, error) {
+	env, err := s.Backend.Environment(r.Context(), r.PathValue("name"))
+	for i := range env.Variables {
+		env.Variables[i].Value = nil
+	}
+	return env, err
+}
+
+// values answers with the values too. It changes nothing, but they are secrets:
+// who may see them is who may change things, and that he did is logged.
+func (s *Server) values(r *http.Request, by string) (any, error) {
+	env, err := s.Backend.Environment(r.Context(), r.PathValue("name"))
+	if err == nil {
+		s.Log.Info("values of the environment told", "program", env.Program, "by", by)
+	}
+	return env, err
 }
 
 func (s *Server) operate(r *http.Request, by string) (any, error) {

@@ -208,6 +208,7 @@ func (p *program) note(w wish, stopped bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.spec, p.stopped = w, stopped
+	p.file.Set(fileSettings(w.Program))
 	p.keep(w.sockets)
 }
 

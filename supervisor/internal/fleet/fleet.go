@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simpletalk/simpletalk/proto/address"
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/fdstore"
@@ -20,7 +21,7 @@ import (
 	"github.com/simpletalk/simpletalk/supervisor/internal/worker"
 )
 
-// Parts are what a fleet works with. All must be given.
+// Parts are what a fleet works with. All but Meter must be given.
 type Parts struct {
 	// Load returns the configuration as it is at this moment.
 	Load    func() (*config.File, error)
@@ -31,6 +32,7 @@ type Parts struct {
 	Output  *logs.Output
 	Book    *supervise.Book
 	Log     *slog.Logger
+	Meter   *supervise.Meter // nil: nothing is measured
 }
 
 // Fleet is all programs of a supervisor. Its methods may be called
@@ -56,13 +58,16 @@ type Fleet struct {
 
 // program is one of the fleet.
 type program struct {
-	name  string
-	ring  *logs.Ring
-	group *supervise.Group
-	atRun bool // it was added at run time
+	name    string
+	ring    *logs.Ring
+	file    *logs.File // of what ring is given
+	group   *supervise.Group
+	atRun   bool          // it was added at run time
+	dropped chan struct{} // closed when it has been taken out of the fleet
 
 	mu      sync.Mutex
 	all     []*replica      // its instances
+	ending  []*replica      // those that it had when it was dropped
 	latest  string          // id of its latest deploy
 	spec    wish            // chosen last
 	held    []config.Listen // what it may be started again with: of all that was chosen since a configuration was accepted
@@ -184,11 +189,14 @@ func (f *Fleet) takeOver() {
 // add makes a program of the fleet, goes on with it if it has been running, and
 // else starts it unless it is to be stopped.
 func (f *Fleet) add(w planned) *program {
-	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, group: supervise.NewGroup()}
+	p := &program{name: w.wish.Name, ring: w.ring, atRun: w.atRun, group: supervise.NewGroup(), dropped: make(chan struct{})}
+	p.file = logs.NewFile(p.ring, f.Log.With("program", p.name))
+	p.file.Set(fileSettings(w.wish.Program))
 	f.mu.Lock()
 	f.programs = append(f.programs, p)
 	f.mu.Unlock()
 	f.grow(p, w.plan, max(w.wish.Instances, supervise.InstancesBefore(f.Store, w.wish.Name), 1))
+	f.running.Go(func() { f.writeLog(p) })
 	return p
 }
 
@@ -206,7 +214,12 @@ func (f *Fleet) drop(p *program) []*replica {
 	f.mu.Lock()
 	f.programs = slices.DeleteFunc(f.programs, func(o *program) bool { return o == p })
 	f.mu.Unlock()
-	return p.shrink(0)
+	surplus := p.shrink(0)
+	p.mu.Lock()
+	p.ending = surplus
+	p.mu.Unlock()
+	close(p.dropped)
+	return surplus
 }
 
 // Kill ends every process at once.
@@ -303,6 +316,9 @@ func (f *Fleet) Group() int {
 	return f.file.Control.GID
 }
 
+// Metrics is where metrics are to be served by now, nil for nowhere.
+func (f *Fleet) Metrics() *address.Address { return f.latest().Metrics }
+
 // measureEvery is how often it is measured what the programs take.
 const measureEvery = 2 * time.Second
 
@@ -320,6 +336,7 @@ func (f *Fleet) measure(now time.Time) {
 			}
 			pids = append(pids, s.PID)
 			f.limitMemory(p, r, s, now)
+			f.renewScheduled(p, r, s, now)
 		}
 	}
 	f.usage.measure(pids, now)

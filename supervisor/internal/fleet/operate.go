@@ -34,8 +34,12 @@ func (f *Fleet) Operate(ctx context.Context, name string, op control.Operation) 
 		return control.Done{Program: name, State: "reset"}, err
 	case control.OpDelete:
 		return f.delete(ctx, p)
+	case control.OpFlush:
+		return operateLog(ctx, p, "flushed", p.file.Flush)
+	case control.OpReopen:
+		return operateLog(ctx, p, "reopened", p.file.Reopen)
 	default:
-		return control.Done{}, control.Refuse(control.ErrMistake, "no operation %q: there is start, stop, restart, reset, delete, signal", op)
+		return control.Done{}, control.Refuse(control.ErrMistake, "no operation %q: there is start, stop, restart, reset, delete, flush, reopen, signal", op)
 	}
 }
 

@@ -104,6 +104,7 @@ func (f *Fleet) Pause(ctx context.Context) (resume, leave func(), err error) {
 		}
 	}
 	for _, p := range f.all() {
+		f.settleLog(ctx, p)
 		resumes = append(resumes, f.carry(p))
 	}
 	return resume, func() {

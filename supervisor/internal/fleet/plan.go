@@ -148,7 +148,8 @@ func (f *Fleet) plan(w wish, ring *logs.Ring, build string) (supervise.Plan, err
 func (f *Fleet) planWith(w wish, ring *logs.Ring, path string, env []string) (supervise.Plan, error) {
 	launcher := &supervise.Program{
 		Name: w.Name, Copies: w.Instances, Path: path, Args: w.Command, Env: env, Dir: w.Dir, User: w.User, Output: f.Output, Ring: ring,
-		Sockets: func() ([]worker.Socket, error) { return f.duplicates(w.sockets) },
+		ReadyAfter: w.ReadyAfter,
+		Sockets:    func() ([]worker.Socket, error) { return f.duplicates(w.sockets) },
 	}
 	var asked *listener.Listener
 	for _, l := range w.sockets {

@@ -14,10 +14,11 @@ import (
 // replica is one of a program's instances in the fleet.
 type replica struct {
 	*supervise.Instance
-	index   int
-	remove  context.CancelFunc // ends the instance
-	gone    chan struct{}      // closed when it has ended
-	renewed time.Time          // when memory_max swapped it last; Run's own
+	index     int
+	remove    context.CancelFunc // ends the instance
+	gone      chan struct{}      // closed when it has ended
+	renewed   time.Time          // when memory_max swapped it last; Run's own
+	attempted time.Time          // when cron did; Run's own
 }
 
 // replicas are p's instances, in their order.
@@ -35,7 +36,7 @@ func (f *Fleet) grow(p *program, plan supervise.Plan, instances int) {
 		plan.Index = i
 		r := &replica{index: i, gone: make(chan struct{})}
 		r.Instance = supervise.NewInstance(plan, supervise.Parts{
-			Book: f.Book, Log: f.Log, Store: f.Store, Group: p.group, Remake: f.remaker(p),
+			Book: f.Book, Log: f.Log, Store: f.Store, Meter: f.Meter, Group: p.group, Remake: f.remaker(p),
 		})
 		r.Restore()
 		ctx, cancel := context.WithCancel(f.ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
@@ -72,7 +73,9 @@ func (f *Fleet) statusOf(ctx context.Context, p *program) (control.Program, erro
 		i.RSSBytes = residentBytes(i.PID)
 		i.CPU = f.usage.percent(i.PID)
 	}
-	return control.Program{Name: p.name, Instances: instances}, err
+	told := control.Program{Name: p.name, Instances: instances, LogFile: p.logFile()}
+	p.limits(&told, time.Now())
+	return told, err
 }
 
 // shownLines is how many lines a description ends with.
@@ -119,6 +122,9 @@ func settings(p config.Program) []control.Setting {
 		all = append(all, control.Setting{Key: key, Value: fmt.Sprintf(format, args...)})
 	}
 	add("ready_timeout", "%s", p.ReadyTimeout)
+	if p.ReadyAfter > 0 {
+		add("ready_after", "%s", p.ReadyAfter)
+	}
 	add("stop_signal", "%s", config.SignalName(p.StopSignal))
 	add("kill_timeout", "%s", p.KillTimeout)
 	add("drain", "handover %t, timeout %s, rate %d, generations %d", p.Drain.Handover, p.Drain.Timeout, p.Drain.Rate, p.Drain.Generations)
@@ -130,8 +136,14 @@ func settings(p config.Program) []control.Setting {
 	if p.MemoryMax > 0 {
 		add("memory_max", "%d bytes", p.MemoryMax)
 	}
+	if p.Cron != "" {
+		add("cron", "%s", p.Cron)
+	}
 	if h := p.Health; h.HTTP != "" {
 		add("health", "%s on %s every %s, timeout %s, failures %d", h.HTTP, h.Listen, h.Every, h.Timeout, h.Failures)
+	}
+	if l := p.LogFile; l.Path != "" {
+		add("log", "file %s, format %s, max_size %d bytes, every %s, keep %d, keep_days %d, compress %t", l.Path, l.Format, l.MaxSize, l.Every, l.Keep, l.KeepDays, l.Compress)
 	}
 	if p.User != nil {
 		add("user", "uid %d, gid %d", p.User.UID, p.User.GID)

@@ -4,7 +4,7 @@
 // program for whoever asks.
 //
 //	                             ┌─► Tail (last lines of a generation, for the verdict)
-//	worker ──pipe──► Stream ─────┼─► Ring (last lines of a program) ◄──cursor── Follow
+//	worker ──pipe──► Stream ─────┼─► Ring (last lines of a program) ◄──cursor── Follow, File ──► disk
 //	                (lines)      └─► Output (bounded queue) ──► stderr
 //	supervisor's log ────────────────►
 //
@@ -28,4 +28,6 @@
 //  5. Memory is bounded: by the queue, by a line's length, by the tail, by the
 //     ring, and for a follower by a batch.
 //  6. The lines of one stream keep their order everywhere.
+//  7. A [File] writes each line once, or counts it: what a full disk does not take
+//     is tried again, and waits in the ring.
 package logs

@@ -27,8 +27,9 @@ type Output struct {
 	dst        io.Writer
 	priorities bool
 	queue      chan []byte
-	waiting    atomic.Int64 // bytes in queue
-	dropped    atomic.Int64 // lines
+	waiting    atomic.Int64  // bytes in queue
+	dropped    atomic.Int64  // lines, that are not told yet
+	lost       atomic.Uint64 // lines that were dropped, ever
 }
 
 // NewOutput returns an Output to dst; [Output.Run] does the writing.
@@ -83,7 +84,11 @@ func (o *Output) enqueue(lines []byte, n int) {
 	}
 	o.waiting.Add(-int64(len(lines)))
 	o.dropped.Add(int64(n))
+	o.lost.Add(uint64(n))
 }
+
+// Dropped is how many lines did not fit so far.
+func (o *Output) Dropped() uint64 { return o.lost.Load() }
 
 // Run writes what is queued until ctx ends and then what is left, for a second
 // at most. If the destination still blocks then, the goroutine that waits on

@@ -98,6 +98,17 @@ func (r *Ring) Resize(bytes int) {
 	r.move(r.count)
 }
 
+// Clear lets go of every line. Those who have not read them yet are told so.
+func (r *Ring) Clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	limit := r.limit
+	r.limit = 0
+	r.evict()
+	r.limit = limit
+	r.move(0)
+}
+
 // evict lets go of the oldest lines until the rest fits.
 func (r *Ring) evict() {
 	for r.size > r.limit && r.count > 0 {

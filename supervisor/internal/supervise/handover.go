@@ -38,11 +38,12 @@ type handover struct {
 	old     *generation // nil: its worker has died, or there was none that could give
 	young   *generation
 	formats map[string]int
-	offered int      // connections
-	unbuilt int      // batches that the young one has not answered
-	state   int      // descriptor of what the old one told, -1 before
-	late    []uint64 // what did not stand still
-	why     string   // of a failure
+	offered int       // connections
+	unbuilt int       // batches that the young one has not answered
+	state   int       // descriptor of what the old one told, -1 before
+	late    []uint64  // what did not stand still
+	frozen  time.Time // when the old one was asked to stand still; zero: it was not
+	why     string    // of a failure
 	timer   *time.Timer
 	after   []func() // what waits for the end, which must not be called off
 }
@@ -233,6 +234,7 @@ func (in *Instance) heardLive(g *generation, m proto.Live) {
 	if m.Broken > 0 {
 		in.log.Warn("connections broken in mid-message", "gen", g.number, "conns", m.Broken)
 	}
+	in.Meter.live(in.cfg.Program, in.handover.frozen, m.Broken)
 	in.follow(swap.NewsLive)
 }
 
@@ -296,6 +298,7 @@ func (in *Instance) patienceIn(s swap.Stage) time.Duration {
 func (in *Instance) obey(h *handover, o swap.Order) {
 	switch o {
 	case swap.SayFreeze:
+		h.frozen = time.Now()
 		h.old.send(proto.Freeze{Swap: h.id, Formats: h.formats, DeadlineMS: freezeLimit.Milliseconds()})
 	case swap.SayLoad:
 		in.sayLoad(h)

@@ -34,7 +34,7 @@ var (
 	ErrNotRunning = errors.New("it does not run")
 )
 
-// Parts are what instances work with. All but Store and Remake must be given.
+// Parts are what instances work with. All but Store, Remake and Meter must be given.
 type Parts struct {
 	Book *Book
 	Log  *slog.Logger
@@ -42,6 +42,7 @@ type Parts struct {
 	Group  *Group                                    // of the instances of its program; nil: it is the only one
 	Store  *fdstore.Store                            // of what a supervisor after this one goes on with; nil: none comes
 	Remake func(text json.RawMessage) (*Plan, error) // makes a plan of its text; without a Store it may be nil
+	Meter  *Meter                                    // nil: nothing is measured
 }
 
 // Instance supervises one copy of a program. Its methods may be called

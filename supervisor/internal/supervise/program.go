@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,10 @@ type Program struct {
 	User   *config.Credential
 	Output io.Writer  // takes the workers' lines, one a Write, and must not block
 	Ring   *logs.Ring // keeps them; nil: nobody does
+
+	// ReadyAfter is how long a program that does not tell when it is ready has to
+	// live for that; 0: it tells.
+	ReadyAfter time.Duration
 
 	// Sockets returns duplicates of the listening sockets, which are the
 	// caller's, or why there are none any more.
@@ -82,7 +87,16 @@ func (p *Program) Launch(b Build, s LaunchSpec, notify func(worker.Event)) (Proc
 	if err != nil {
 		return nil, err
 	}
+	p.presume(notify)
 	return &running{process, tail}, nil
+}
+
+// presume says after a while that a program is ready, which says nothing itself.
+// Of one that has ended by then nobody heeds it.
+func (p *Program) presume(notify func(worker.Event)) {
+	if p.ReadyAfter > 0 {
+		time.AfterFunc(p.ReadyAfter, func() { notify(worker.Ready{}) })
+	}
 }
 
 // Adopt implements [Launcher].
@@ -92,6 +106,7 @@ func (p *Program) Adopt(s LaunchSpec, h worker.Handles, notify func(worker.Event
 	if err != nil {
 		return nil, err
 	}
+	p.presume(notify)
 	return &running{process, tail}, nil
 }
 
