@@ -254,6 +254,7 @@ func (d *daemon) run(ctx context.Context, received chan os.Signal) error {
 	api.Go(func() { countVerdicts(apiCtx, d.Book, d.metrics) })
 	api.Go(func() { d.metrics.Serve(apiCtx, d.Metrics, d.log) })
 	api.Go(func() { watchStandIn(apiCtx, stop) })
+	api.Go(func() { reapOrphans(apiCtx) })
 	api.Go(d.performPostponed)
 	api.Go(func() { <-d.Begun(); d.endLeftovers(apiCtx) })
 	signals.Go(func() { d.attend(received, ended, stop) })

@@ -226,6 +226,8 @@ func TestAnUpgradeInAContainer(t *testing.T) {
 	if st.PID != 1 {
 		t.Fatalf("the supervisor is process %d of its container", st.PID)
 	}
+	first := childOf(t, s.process.Process.Pid) // process 1, from outside
+	orphan(s, first)
 	for i := range 2 {
 		s.replace(sup[(i+1)%2])
 		s.install(binaries.app(t, []string{"bbbb", "aaaa"}[i]))
@@ -239,7 +241,7 @@ func TestAnUpgradeInAContainer(t *testing.T) {
 			t.Errorf("%+v serves", h)
 		}
 	}
-	first := childOf(t, s.process.Process.Pid) // process 1, from outside
+	orphan(s, first)
 	if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -248,6 +250,36 @@ func TestAnUpgradeInAContainer(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the container did not stop")
 	}
+}
+
+// orphan leaves process 1 of a container a child that ends, and waits until it has
+// been reaped.
+func orphan(s upgradable, first int) {
+	s.t.Helper()
+	enter := exec.Command("nsenter", "--target", strconv.Itoa(first), "--pid", "--mount", "sh", "-c", "(exec sleep 0.2 & ); sleep 0.1")
+	if out, err := enter.CombinedOutput(); err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	time.Sleep(300 * time.Millisecond) // it is dead by then
+	s.eventually("the orphan is reaped", func() bool { return !hasDeadChild(s.t, first) })
+}
+
+// hasDeadChild reports whether a child of a process waits to be reaped.
+func hasDeadChild(t testing.TB, pid int) bool {
+	t.Helper()
+	files, err := filepath.Glob(procDir(pid) + "/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		for child := range strings.FieldsSeq(string(text)) {
+			if stat, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && strings.Contains(string(stat), ") Z ") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // childOf is the only child of a process.
