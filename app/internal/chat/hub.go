@@ -31,6 +31,10 @@ type Options struct {
 	Log           *slog.Logger  // nil: nothing is logged
 	Grace         time.Duration // how long somebody who has gone is not missed; 0: 5 s
 	PresenceEvery time.Duration // the shortest time between two presence changes of a room; 0: 250 ms
+
+	// Admin tells whether a user may delete what others have said. nil: nobody
+	// may. Any goroutine calls it.
+	Admin func(user string) bool
 }
 
 func (o Options) withDefaults() Options {
@@ -45,6 +49,7 @@ type Hub struct {
 	o        Options
 	store    Store
 	writer   *writer
+	markers  *markers
 	peers    atomic.Int64
 	incoming chan []byte
 	greet    chan struct{} // somebody new is on the bus: tell who is here
@@ -57,6 +62,7 @@ type Hub struct {
 
 	mu      sync.Mutex
 	rooms   map[string]*room
+	users   map[string]*Member   // by user id: the first of their members, see Member.sibling
 	named   map[identity]int     // connections of a user under a name
 	names   map[string]int       // folded name → users under it
 	stalled map[*Member]struct{} // those whose client stands still, or that the store could not be read for
@@ -74,11 +80,13 @@ func NewHub(o Options) *Hub {
 		glance:   make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 		rooms:    map[string]*room{},
+		users:    map[string]*Member{},
 		named:    map[identity]int{},
 		names:    map[string]int{},
 		stalled:  map[*Member]struct{}{},
 	}
 	h.writer = newWriter(o.Store, o.Log, h.committed)
+	h.markers = newMarkers(o.Store, o.Log)
 	return h
 }
 
@@ -88,6 +96,7 @@ func NewHub(o Options) *Hub {
 func (h *Hub) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { h.writer.run(ctx) })
+	loops.Go(func() { h.markers.run(ctx) })
 	loops.Go(func() { h.tickEvery(ctx, h.o.PresenceEvery) })
 	loops.Go(func() { h.watchHeads(ctx) })
 	loops.Go(func() { h.converse(ctx) })
@@ -110,13 +119,16 @@ func (h *Hub) Connect(u User, out Outlet) *Member {
 	if h.named[as]++; h.named[as] == 1 {
 		h.names[as.folded]++
 	}
-	return &Member{hub: h, user: u, out: out}
+	m := &Member{hub: h, user: u, out: out}
+	h.adopt(m)
+	return m
 }
 
 func (h *Hub) disconnected(m *Member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.stalled, m)
+	h.disown(m)
 	as := identity{FoldName(m.user.Name), m.user.ID}
 	if h.named[as]--; h.named[as] > 0 {
 		return
@@ -344,6 +356,16 @@ func (h *Hub) hear(data []byte) {
 		if r, ok := h.known(name); ok {
 			r.told(users, time.Now())
 		}
+	}
+	for name, users := range t.Typing {
+		if r, ok := h.known(name); ok {
+			for _, u := range users {
+				r.typing(User(u), time.Now())
+			}
+		}
+	}
+	for _, r := range t.Read {
+		h.tellRead(nil, r.User, r.Room, r.Seq)
 	}
 }
 

@@ -44,6 +44,13 @@ func refused(err error) *Pending {
 	return p
 }
 
+// answered returns a post of which it is known what became.
+func answered(a Appended) *Pending {
+	p := &Pending{done: make(chan struct{}), result: a}
+	close(p.done)
+	return p
+}
+
 // writer commits posts in groups: while one commit is under way the next
 // group gathers, so that the cost of a durable commit is shared by all that
 // wait for it.

@@ -32,6 +32,8 @@ func (s *Server) routes() (http.Handler, error) {
 	api.HandleFunc("/api/rooms", s.badMethod("GET"))
 	api.HandleFunc("GET /api/rooms/{room}/events", s.getEvents)
 	api.HandleFunc("/api/rooms/{room}/events", s.badMethod("GET"))
+	api.HandleFunc("GET /api/rooms/{room}/search", s.getSearch)
+	api.HandleFunc("/api/rooms/{room}/search", s.badMethod("GET"))
 	api.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, &apiError{kindNotFound, "there is no such address here"})
 	})
