@@ -55,18 +55,19 @@ func list(t *testing.T, args ...string) map[string]pkg {
 // the main package of each program, because neither may import the other.
 func TestEachModuleHasOneImporter(t *testing.T) {
 	importer := map[string][]string{
-		"golang.org/x/sys":                  nil, // anybody
-		"github.com/spf13/cobra":            {module + "/app", module + "/supervisor"},
-		"github.com/spf13/pflag":            {module + "/app"},
-		"go.uber.org/goleak":                {module + "/proto/leaktest"},
-		"golang.org/x/time":                 {module + "/app/internal/web"},
-		"modernc.org/sqlite":                {module + "/app/internal/sqlite"},
-		"go.mongodb.org/mongo-driver/v2":    {module + "/app/internal/mongo"},
-		"github.com/coder/websocket":        {module + "/proto/ws"},
-		"github.com/pelletier/go-toml/v2":   {module + "/supervisor/internal/config"},
-		"github.com/fatih/color":            {module + "/supervisor"},
-		"github.com/coreos/go-systemd/v22":  {module + "/supervisor/internal/sdnotify"},
-		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
+		"golang.org/x/sys":                    nil, // anybody
+		"github.com/spf13/cobra":              {module + "/app", module + "/supervisor"},
+		"github.com/spf13/pflag":              {module + "/app"},
+		"go.uber.org/goleak":                  {module + "/proto/leaktest"},
+		"golang.org/x/time":                   {module + "/app/internal/web"},
+		"modernc.org/sqlite":                  {module + "/app/internal/sqlite"},
+		"go.mongodb.org/mongo-driver/v2":      {module + "/app/internal/mongo"},
+		"github.com/prometheus/client_golang": {module + "/app/internal/metrics"},
+		"github.com/coder/websocket":          {module + "/proto/ws"},
+		"github.com/pelletier/go-toml/v2":     {module + "/supervisor/internal/config"},
+		"github.com/fatih/color":              {module + "/supervisor"},
+		"github.com/coreos/go-systemd/v22":    {module + "/supervisor/internal/sdnotify"},
+		"github.com/schollz/progressbar/v3":   {module + "/supervisor"},
 	}
 	importers := map[string]map[string]bool{}
 	all := list(t, "-deps", "./...")

@@ -32,6 +32,11 @@ type Options struct {
 	Grace         time.Duration // how long somebody who has gone is not missed; 0: 5 s
 	PresenceEvery time.Duration // the shortest time between two presence changes of a room; 0: 250 ms
 
+	Meter Meter // nil: nothing is counted
+
+	Limits      Limits        // what each room keeps; zero: everything
+	ExpireEvery time.Duration // how often they are applied; 0: 10 min
+
 	// Admin tells whether a user may delete what others have said. nil: nobody
 	// may. Any goroutine calls it.
 	Admin func(user string) bool
@@ -39,6 +44,10 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Meter == nil {
+		o.Meter = unmetered{}
+	}
+	o.ExpireEvery = cmp.Or(o.ExpireEvery, expireEvery)
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
 	o.PresenceEvery = cmp.Or(o.PresenceEvery, 250*time.Millisecond)
 	return o
@@ -85,7 +94,7 @@ func NewHub(o Options) *Hub {
 		names:    map[string]int{},
 		stalled:  map[*Member]struct{}{},
 	}
-	h.writer = newWriter(o.Store, o.Log, h.committed)
+	h.writer = newWriter(o.Store, o.Log, o.Meter, h.committed)
 	h.markers = newMarkers(o.Store, o.Log)
 	return h
 }
@@ -100,6 +109,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	loops.Go(func() { h.tickEvery(ctx, h.o.PresenceEvery) })
 	loops.Go(func() { h.watchHeads(ctx) })
 	loops.Go(func() { h.converse(ctx) })
+	loops.Go(func() { h.expire(ctx) })
 	loops.Wait()
 	close(h.stopped)
 	h.fillers.Wait()
@@ -295,6 +305,9 @@ func (h *Hub) pause(d time.Duration) bool {
 		return false
 	}
 }
+
+// Held reports whether the hub is held, see [Hub.Hold]: another process serves.
+func (h *Hub) Held() bool { return h.held.Load() }
 
 // Peers tells how many other workers on the same store are reached by the bus.
 // Without any the hub is silent and trusts what it has committed.

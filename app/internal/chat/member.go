@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
@@ -266,6 +267,24 @@ func (f *frame) gather(store Store) due {
 	return left
 }
 
+// sampleEvery is how many frames there are to each of which the delay is told:
+// to look at the clock for every one would cost a loud room dearly.
+const sampleEvery = 16
+
+// meter tells now and then how long it took until a member was told what is new.
+// The member is still where it was.
+func (f *frame) meter(m *Member) {
+	if f.first%sampleEvery != 0 {
+		return
+	}
+	for i, before := range m.seats {
+		if before.phase == seatLive && f.seats[i].sent > before.sent {
+			m.hub.o.Meter.Delivered(time.Since(before.room.tail.Load().born))
+			return
+		}
+	}
+}
+
 // keep moves the member on without a word: what is due elsewhere is the same.
 func (m *Member) keep(f *frame, left due) due {
 	m.turn.Lock()
@@ -293,6 +312,7 @@ func (m *Member) send(f *frame, left due) (due, error) {
 		return dueLater, nil
 	}
 	if err == nil {
+		f.meter(m)
 		copy(m.seats, f.seats)
 		m.news.done(f.news)
 	}

@@ -191,6 +191,7 @@ func (r *room) filled(events []Event) bool {
 		r.wake()
 	} else {
 		r.extend(events)
+		r.hub.o.Meter.Repaired(len(events))
 		if len(events) == 0 {
 			r.target = r.tail.Load().head // whoever spoke of more was wrong
 		}

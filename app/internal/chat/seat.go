@@ -76,14 +76,21 @@ func (s *seat) open(b []byte, t *tail, store Store) ([]byte, error) {
 		}
 	}
 	s.phase = seatCatching
+	meter := s.room.hub.o.Meter
 	if 0 <= s.sent && s.sent <= head && head-s.sent <= wire.MaxMissed {
+		meter.Resumed(ResumedWhole, head-s.sent)
 		return b, nil
+	}
+	how := ResumedReset
+	if s.sent == -1 {
+		how = ResumedNew
 	}
 	after, err := s.lastPage(t, head, store)
 	if err != nil {
 		return b, err
 	}
 	s.sent = after
+	meter.Resumed(how, head-after)
 	return wire.AppendLine(b, &wire.Reset{T: wire.KindReset, Room: s.room.name, After: s.sent, Head: head}), nil
 }
 

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"sort"
+	"time"
 
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
@@ -22,6 +23,7 @@ type tail struct {
 	lines []byte
 	ends  []int   // ends[i] is where the line of first+i ends
 	posts []int64 // the seqs of the posts among them
+	born  time.Time
 }
 
 // emptyTail is the tail of a room whose head is known and nothing else.
@@ -32,6 +34,7 @@ func emptyTail(head int64) *tail { return &tail{first: head + 1, head: head} }
 // spare memory is given away once.
 func (t *tail) with(events []Event) *tail {
 	n := *t
+	n.born = time.Now()
 	for i := range events {
 		if e := &events[i]; e.Seq == n.head+1 {
 			n.lines = appendEvent(n.lines, e)

@@ -335,6 +335,7 @@ func (c *conn) postFailed(p posting, err error) {
 // nak refuses a post; the same nonce may succeed after retry, 0 means never.
 func (c *conn) nak(room, nonce string, err error, retry time.Duration) {
 	e := asWire(err)
+	c.server.o.Meter.Refused(e.Code)
 	c.reply(&wire.Nak{T: wire.KindNak, Room: room, Nonce: nonce, Code: e.Code, Msg: e.Msg, RetryMS: milliseconds(retry)})
 }
 
@@ -414,6 +415,7 @@ func (c *conn) outcome(err error) error {
 		return chat.ErrStill
 	case ws.ErrSlow:
 		c.server.o.Log.Debug("client does not read", "user", c.user.ID)
+		c.server.o.Meter.Slow()
 		c.ws.Close(wire.CloseSlow, "the client did not read")
 	}
 	return err

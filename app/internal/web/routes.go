@@ -110,6 +110,14 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) {
 	s.page.serve(w, r, r.PathValue("file"))
 }
 
+// Probes answers /healthz and /readyz for a listener of another kind.
+func (s *Server) Probes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.getHealth)
+	mux.HandleFunc("GET /readyz", s.getReady)
+	return mux
+}
+
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, s.o.Build)
 }
