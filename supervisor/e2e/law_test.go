@@ -63,6 +63,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"modernc.org/sqlite":                  {module + "/app/internal/sqlite"},
 		"go.mongodb.org/mongo-driver/v2":      {module + "/app/internal/mongo"},
 		"github.com/prometheus/client_golang": {module + "/app/internal/metrics"},
+		"github.com/cloudflare/tableflip":     {module + "/supervisor/internal/upgrade"},
 		"github.com/coder/websocket":          {module + "/proto/ws"},
 		"github.com/pelletier/go-toml/v2":     {module + "/supervisor/internal/config"},
 		"github.com/fatih/color":              {module + "/supervisor"},
