@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/mongo"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
@@ -23,6 +24,8 @@ type config struct {
 	origins []string
 	trusted []netip.Prefix
 	listen  string // "" when not asked for
+	limits  chat.Limits
+	debug   string // the path of a Unix socket, "" for none
 }
 
 const defaultListen = "127.0.0.1:3000"
@@ -34,11 +37,13 @@ var (
 	dataSetting    = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
 	originsSetting = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
 	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-Proto is believed (default loopback)"}
+	limitsSetting  = setting{"retention", "RETENTION", "what each room keeps, `limits` such as age=90d,posts=100000 (default everything)"}
+	debugSetting   = setting{"debug-socket", "DEBUG_SOCKET", "`path` of a private Unix socket with metrics, health and profiles (default none)"}
 	listenSetting  = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
 )
 
 func addSettings(f *pflag.FlagSet) {
-	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, listenSetting} {
+	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, limitsSetting, debugSetting, listenSetting} {
 		usage := s.usage
 		if s.env != "" {
 			usage += " [$" + s.env + "]"
@@ -75,6 +80,13 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 		var bad error
 		c.trusted, bad = parsePrefixes(split(v))
 		err = errors.Join(err, in(where, bad))
+	}
+	v, where = limitsSetting.value(f)
+	var bad error
+	c.limits, bad = parseRetention(v)
+	err = errors.Join(err, in(where, bad))
+	if c.debug, where = debugSetting.value(f); c.debug != "" {
+		err = errors.Join(err, in(where, checkDebugSocket(c.debug)))
 	}
 	if c.listen, where = listenSetting.value(f); where != "" {
 		_, bad := address.Parse(c.listen)

@@ -63,6 +63,11 @@ func TestUsage(t *testing.T) {
 		{args: []string{"serve", "--origins", "chat.example"}, code: exitUsage, want: `--origins: origin "chat.example": must be http://`},
 		{args: []string{"serve"}, env: "ORIGINS=https://x/y", code: exitUsage, want: `ORIGINS: origin "https://x/y"`},
 		{args: []string{"serve"}, env: "TRUSTED_PROXIES=10.0.0.0/8,proxy", code: exitUsage, want: `TRUSTED_PROXIES: "proxy" must be an IP address`},
+		{args: []string{"serve", "--retention", "90d"}, code: exitUsage, want: `--retention: "90d" is no limit`},
+		{args: []string{"serve"}, env: "RETENTION=age=1s", code: exitUsage, want: "RETENTION: age=1s must be a time of a minute at least"},
+		{args: []string{"serve"}, env: "RETENTION=posts=0", code: exitUsage, want: "posts=0 must be a number from 1"},
+		{args: []string{"serve"}, env: "DEBUG_SOCKET=here", code: exitUsage, want: `DEBUG_SOCKET: "here" must be an absolute path`},
+		{args: []string{"serve", "--debug-socket", "/nowhere/s"}, code: exitUsage, want: "make /nowhere first"},
 		{args: []string{"serve", "--data", "/proc/nowhere", "--listen", "127.0.0.1:0"}, code: exitError, want: "/proc/nowhere"},
 		{args: []string{"serve", "--listen", "192.0.2.1:1"}, code: exitError, want: "listen on 192.0.2.1:1: this machine has no such address"},
 	} {
@@ -98,7 +103,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
+var listening = regexp.MustCompile(`"msg":"listening","addr":"([^"]+)"`)
 
 // start runs serve and returns its address.
 func start(t *testing.T, cmd *exec.Cmd) (addr string) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/handover"
+	"github.com/simpletalk/simpletalk/app/internal/metrics"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
@@ -53,7 +55,7 @@ is no flag for it: anybody on the machine can read those.`,
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			log := newLog(cmd.ErrOrStderr())
 			if err := serve(cmd.Context(), c, log); err != nil {
 				return &runError{err}
 			}
@@ -62,6 +64,16 @@ is no flag for it: anybody on the machine can read those.`,
 	}
 	addSettings(cmd.Flags())
 	return cmd
+}
+
+// newLog writes JSON for programs, and for a terminal what people read.
+func newLog(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return slog.New(slog.NewTextHandler(w, nil))
+		}
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
 // serve runs the chat until it has drained, or ctx ends.
@@ -86,15 +98,19 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 // serveStore runs everything that needs the store; when it returns nothing
 // does any more.
 func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
-	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log})
-	keeper := handover.New(boss.worker, hub)
 	v, rev := stamp()
+	build := web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()}
+	counts := metrics.New(build)
+	store = counts.Store(store)
+	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log, Meter: counts, Limits: c.limits})
+	keeper := handover.New(boss.worker, hub)
 	server, err := web.New(web.Options{
 		Hub:     hub,
 		Store:   store,
 		Auth:    auth.New(store, hub),
-		Build:   web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()},
+		Build:   build,
 		Log:     log,
+		Meter:   counts,
 		Keeper:  keeper,
 		Origins: c.origins,
 		Trusted: c.trusted,
@@ -107,6 +123,7 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 		return err
 	}
 	keeper.Serve(server)
+	counts.Connections(server.Census)
 
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	var others sync.WaitGroup
@@ -117,6 +134,10 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 		drain.Do(func() { server.Drain(ctx, why, rate) })
 	}
 	others.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
+	if c.debug != "" {
+		debug := newDebugSocket(c.debug, hub, log, debugHandler(counts, server))
+		others.Go(func() { debug.run(hubCtx) })
+	}
 	bossCtx, stopBoss := context.WithCancel(context.WithoutCancel(ctx))
 	others.Go(func() {
 		if err := boss.run(bossCtx, keeper, hub, server, drainOnce); err != nil {

@@ -60,6 +60,7 @@ func TestTranscript(t *testing.T) {
 	for _, k := range []Kind{
 		KindHello, KindJoin, KindLeave, KindPost, KindGet, KindPing, KindPong, KindWelcome, KindEvent,
 		KindLive, KindReset, KindAck, KindNak, KindPage, KindPres, KindErr, KindBye, KindResync,
+		KindEdit, KindDel, KindReact, KindRead, KindTyping,
 	} {
 		if !seen[k] {
 			t.Errorf("the transcript has no %s", k)
@@ -102,7 +103,18 @@ func TestParseClientRefuses(t *testing.T) {
 		{`{"t":"post","room":"lobby","nonce":"` + strings.Repeat("x", MaxNonce+1) + `","text":"x"}`, CodeBadField},
 		{`{"t":"post","room":"lobby","nonce":"n","text":"\u0007"}`, CodeBadField},
 		{`{"t":"post","room":"lobby","nonce":"n","text":"\u202e"}`, CodeBadField},
-		{`{"t":"post","room":"lobby","nonce":"n","text":"` + strings.Repeat("x", MaxText+1) + `"}`, CodeBadField},
+		{`{"t":"post","room":"lobby","nonce":"n","text":"` + strings.Repeat("x", MaxText+1) + `"}`, CodeTooLong},
+		{`{"t":"get","room":"lobby","after":1,"around":1}`, CodeBadField},
+		{`{"t":"edit","room":"lobby","nonce":"n","of":0,"text":"x"}`, CodeBadField},
+		{`{"t":"edit","room":"lobby","nonce":"n","of":1,"text":" "}`, CodeBadField},
+		{`{"t":"edit","room":"lobby","nonce":"n","of":1,"text":"` + strings.Repeat("x", MaxText+1) + `"}`, CodeTooLong},
+		{`{"t":"del","room":"lobby","nonce":"n"}`, CodeBadField},
+		{`{"t":"del","room":"lobby","nonce":"","of":1}`, CodeBadField},
+		{`{"t":"react","room":"lobby","nonce":"n","of":1,"emoji":"x","on":true}`, CodeBadField},
+		{`{"t":"react","room":"lobby","nonce":"n","of":1,"emoji":"👍","on":1}`, CodeBadField},
+		{`{"t":"read","room":"lobby","seq":-1}`, CodeBadField},
+		{`{"t":"read","room":"","seq":1}`, CodeBadField},
+		{`{"t":"typing","room":"a b"}`, CodeBadField},
 	} {
 		_, err := ParseClient([]byte(tt.line))
 		var e *Error
@@ -127,6 +139,22 @@ func TestValidName(t *testing.T) {
 	} {
 		if got := ValidName(name) == nil; got != ok {
 			t.Errorf("%q: got %v, want %v", name, got, ok)
+		}
+	}
+}
+
+func TestValidEmoji(t *testing.T) {
+	for _, s := range append(QuickReactions(), "❤", "👍🏽", "👩‍👩‍👧‍👦", "👩🏽‍💻", "🏳️‍🌈", "🇩🇪", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "1️⃣", "🫠", "©️", "☕") {
+		if err := ValidEmoji(s); err != nil {
+			t.Errorf("%s %+q: %v", s, s, err)
+		}
+	}
+	for _, s := range []string{
+		"", "a", "1", "👍👍", "👍 ", "\u200d", "👍\u200d", "\u200d👍", "🇩", "🇩🇪🇫🇷", "👍\ufe0f\ufe0f", "\ufe0f", "🏽",
+		"\xff", "é", "👍\u202e", "1\ufe0f", strings.Repeat("👩‍", 20) + "👩",
+	} {
+		if ValidEmoji(s) == nil {
+			t.Errorf("%s %+q passes for one emoji", s, s)
 		}
 	}
 }

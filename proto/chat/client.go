@@ -22,6 +22,12 @@ const (
 	KindGet   Kind = "get"
 	KindPing  Kind = "ping"
 	KindPong  Kind = "pong"
+
+	KindEdit   Kind = "edit"
+	KindDel    Kind = "del"
+	KindReact  Kind = "react"
+	KindRead   Kind = "read"   // travels both ways
+	KindTyping Kind = "typing" // travels both ways
 )
 
 // Hello opens a conversation, and answers [Resync]: which version the client speaks, which epoch of
@@ -55,13 +61,15 @@ type Post struct {
 	Text  string `json:"text"`
 }
 
-// Get asks for history: the Limit events before or after a seq, exactly one
-// of which is given. Limit 0 means [PageSize].
+// Get asks for history: the Limit posts before, after or around a seq, exactly
+// one of which is given. Around has the post at that seq in it, if there is one.
+// Limit 0 means [PageSize].
 type Get struct {
 	T      Kind   `json:"t"`
 	Room   string `json:"room"`
 	Before *int64 `json:"before,omitempty"`
 	After  *int64 `json:"after,omitempty"`
+	Around *int64 `json:"around,omitempty"`
 	Limit  int    `json:"limit,omitempty"`
 }
 
@@ -89,6 +97,9 @@ const (
 	CodeRate        Code = "rate"         // too fast: the same nonce again after retry_ms
 	CodeUnavailable Code = "unavailable"  // the store cannot answer now: the same nonce again after retry_ms
 	CodeStorageFull Code = "storage_full" // the disk is full: the same nonce again after retry_ms
+	CodeForbidden   Code = "forbidden"    // somebody else's post
+	CodeGone        Code = "gone"         // a post that is deleted, or that there never was
+	CodeTooLong     Code = "too_long"     // a text of more than MaxText
 )
 
 // Error is a line that cannot be accepted. Its text says what is wrong and
@@ -105,9 +116,10 @@ func badField(format string, args ...any) error {
 }
 
 // ParseClient reads one line from a client into *Hello, *Join, *Leave, *Post,
-// *Get, *Ping or *Pong, validated. Its errors are *[Error]. On a bad post it
-// returns the *Post beside the error as far as it was understood, so that the
-// answer can carry its nonce; other messages come back nil.
+// *Edit, *Del, *React, *Read, *Typing, *Get, *Ping or *Pong, validated. Its
+// errors are *[Error]. On a bad [Request] it returns that beside the error as
+// far as it was understood, so that the answer can carry its nonce; other
+// messages come back nil.
 func ParseClient(line []byte) (any, error) {
 	if !utf8.Valid(line) {
 		return nil, &Error{CodeBadJSON, "a line must be valid UTF-8"}
@@ -118,26 +130,30 @@ func ParseClient(line []byte) (any, error) {
 	if err := json.Unmarshal(line, &head); err != nil {
 		return nil, badJSON(err)
 	}
-	switch head.T {
-	case KindHello:
-		return parse(line, (*Hello).validate)
-	case KindJoin:
-		return parse(line, (*Join).validate)
-	case KindLeave:
-		return parse(line, (*Leave).validate)
-	case KindPost:
-		return parsePost(line)
-	case KindGet:
-		return parse(line, (*Get).validate)
-	case KindPing:
-		return &Ping{T: KindPing}, nil
-	case KindPong:
-		return &Pong{T: KindPong}, nil
-	case "":
+	if head.T == "" {
 		return nil, &Error{CodeBadField, `a line needs "t", the name of its kind`}
-	default:
+	}
+	read, known := clientKinds[head.T]
+	if !known {
 		return nil, &Error{CodeUnknown, fmt.Sprintf("unknown kind %.40q", string(head.T))}
 	}
+	return read(line)
+}
+
+// clientKinds read a line of each kind that a client may send.
+var clientKinds = map[Kind]func(line []byte) (any, error){
+	KindHello:  func(line []byte) (any, error) { return parse(line, (*Hello).validate) },
+	KindJoin:   func(line []byte) (any, error) { return parse(line, (*Join).validate) },
+	KindLeave:  func(line []byte) (any, error) { return parse(line, (*Leave).validate) },
+	KindGet:    func(line []byte) (any, error) { return parse(line, (*Get).validate) },
+	KindRead:   func(line []byte) (any, error) { return parse(line, (*Read).validate) },
+	KindTyping: func(line []byte) (any, error) { return parse(line, (*Typing).validate) },
+	KindPost:   func(line []byte) (any, error) { return parseRequest(line, (*Post).validate) },
+	KindEdit:   func(line []byte) (any, error) { return parseRequest(line, (*Edit).validate) },
+	KindDel:    func(line []byte) (any, error) { return parseRequest(line, (*Del).validate) },
+	KindReact:  func(line []byte) (any, error) { return parseRequest(line, (*React).validate) },
+	KindPing:   func([]byte) (any, error) { return &Ping{T: KindPing}, nil },
+	KindPong:   func([]byte) (any, error) { return &Pong{T: KindPong}, nil },
 }
 
 func parse[M any](line []byte, validate func(*M) error) (any, error) {
@@ -151,15 +167,13 @@ func parse[M any](line []byte, validate func(*M) error) (any, error) {
 	return m, nil
 }
 
-func parsePost(line []byte) (any, error) {
-	p := new(Post)
-	if err := json.Unmarshal(line, p); err != nil {
+// parseRequest is parse for what is answered by its nonce.
+func parseRequest[M any](line []byte, validate func(*M) error) (any, error) {
+	m := new(M)
+	if err := json.Unmarshal(line, m); err != nil {
 		return nil, badJSON(err)
 	}
-	if err := p.validate(); err != nil {
-		return p, err
-	}
-	return p, nil
+	return m, validate(m)
 }
 
 func badJSON(err error) error {
@@ -187,10 +201,7 @@ func (j *Join) validate() error { return validCursor(j.Room, j.Seq) }
 func (l *Leave) validate() error { return ValidRoom(l.Room) }
 
 func (p *Post) validate() error {
-	if err := ValidRoom(p.Room); err != nil {
-		return err
-	}
-	if err := ValidNonce(p.Nonce); err != nil {
+	if err := validRequest(p); err != nil {
 		return err
 	}
 	return ValidText(p.Text)
@@ -200,8 +211,14 @@ func (g *Get) validate() error {
 	if err := ValidRoom(g.Room); err != nil {
 		return err
 	}
-	if (g.Before == nil) == (g.After == nil) {
-		return badField(`get needs either "before" or "after"`)
+	given := 0
+	for _, seq := range []*int64{g.Before, g.After, g.Around} {
+		if seq != nil {
+			given++
+		}
+	}
+	if given != 1 {
+		return badField(`get needs one of "before", "after" and "around"`)
 	}
 	if g.Limit < 0 || g.Limit > MaxPage {
 		return badField("limit %d is out of range, it must be 1 to %d", g.Limit, MaxPage)
@@ -260,7 +277,7 @@ func ValidText(s string) error {
 		return badField("text must be valid UTF-8")
 	}
 	if n := utf8.RuneCountInString(s); n > MaxText {
-		return badField("text has %d characters, at most %d are allowed", n, MaxText)
+		return &Error{CodeTooLong, fmt.Sprintf("text has %d characters, at most %d are allowed", n, MaxText)}
 	}
 	if strings.TrimSpace(s) == "" {
 		return badField("text must not be blank")

@@ -9,7 +9,7 @@
 //
 //	client                                   server
 //	  │ hello{v,epoch,rooms:{room:seq}}  ──►  │  first line, within 10 s
-//	  │  ◄── welcome{v,epoch,user,ping_ms}    │
+//	  │  ◄── welcome{v,epoch,user,ping_ms,reads}
 //	  │  ◄── ev{room,seq,…} …                 │  everything after each cursor
 //	  │  ◄── live{room,seq}                   │  caught up; or, before the evs,
 //	  │  ◄── reset{room,after,head}           │  forget the room, go on at after+1
@@ -17,8 +17,15 @@
 //	  │  ◄── ack{room,nonce,seq,ts}           │  durable
 //	  │  ◄── nak{room,nonce,code,retry_ms?}   │  retry_ms: same nonce again later
 //	  │ join{room,seq} · leave{room}     ──►  │  rooms opened and closed later on
-//	  │ get{room,before|after,limit}     ──►  │
-//	  │  ◄── page{room,events,more}           │
+//	  │ edit{room,nonce,of,text}         ──►  │  answered by ack or nak, as a post;
+//	  │ del{room,nonce,of}               ──►  │  everybody gets an ev of that kind
+//	  │ react{room,nonce,of,emoji,on}    ──►  │
+//	  │ get{room,before|after|around,limit} ► │
+//	  │  ◄── page{room,events,more,more_after?}
+//	  │ read{room,seq}                   ──►  │  durable soon, and never goes back
+//	  │  ◄── read{room,seq}                   │  another connection of the user has read
+//	  │ typing{room}                     ──►  │  at most every 3 s
+//	  │  ◄── typing{room,users}               │  at most once a second
 //	  │  ◄── pres{room,n,users|join|left}     │
 //	  │ ping ──► pong   ·   ping ◄── pong     │  either side may ask
 //	  │  ◄── err{code,msg}                    │  a line that made no sense
@@ -54,4 +61,15 @@
 //     the hello it asked for was read. So a connection that was asked takes
 //     every hello, and each starts anew at its own cursors: the events of an
 //     earlier one may then come a second time.
+//  8. An ev is an event of the log as it is: a post, or what became of a post
+//     later (edit, del, react, with its seq in "of"). Pages hold posts only,
+//     each with all of that folded into it, and "rev", the last seq of it. So a
+//     client that holds a post with a rev ignores the evs about it up to there,
+//     and an ev about a post it does not hold.
+//  9. Folding needs no judgement: an edit or react behind the del changes
+//     nothing, the last edit counts, and of one user and emoji the last react.
+//  10. A del erases. The texts of the post and of its edits are empty from then
+//     on, in evs of the past too. What is older than the room's limits is
+//     erased as well, to events of kind void: they keep their seqs and nonces,
+//     so no cursor breaks.
 package chat

@@ -28,6 +28,16 @@ const (
 	SilenceLimit = 60 * time.Second // a peer that said nothing so long is gone
 )
 
+// Rhythm of typing.
+const (
+	TypingEvery = 3 * time.Second // how often a client says it at most
+	TypingLimit = 6 * time.Second // a typist who said nothing so long is not one
+	MaxTypists  = 8               // names in one typing line
+)
+
+// MaxAmendments is how many edits and reacts one post takes.
+const MaxAmendments = 2000
+
 // WebSocket close codes. 1001, 1008, 1009, 1011 and 1012 have the meaning of
 // RFC 6455 section 7.4.1 and the IANA registry; 4000–4999 are ours.
 const (

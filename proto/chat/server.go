@@ -30,17 +30,28 @@ type Welcome struct {
 	Epoch  string `json:"epoch"`   // keep it and send it with the next hello
 	User   User   `json:"user"`    // who the server takes the client for
 	PingMS int64  `json:"ping_ms"` // the longest silence of a healthy server, in milliseconds
+
+	Reads map[string]int64 `json:"reads,omitempty"` // how far the user has read each room; one that is missing: not at all
 }
 
 // EventKind names what happened in a room.
 type EventKind string
 
-// EventPost is a message. A client ignores kinds it does not know, but counts
-// their seq.
-const EventPost EventKind = "post"
+// Kinds of events. A client ignores those it does not know, but counts their
+// seq.
+const (
+	EventPost  EventKind = "post"
+	EventEdit  EventKind = "edit"  // the post Of has another text
+	EventDel   EventKind = "del"   // the post Of is deleted
+	EventReact EventKind = "react" // to the post Of, with Emoji, or (On false) not any more
+	EventVoid  EventKind = "void"  // it was too old to be kept: it counts, and says nothing
+)
 
 // Event is one entry of a room's log. The same object stands in ev lines, in
-// pages and in the HTTP history (there T is [KindEvent] too).
+// pages, in search results and in the HTTP history (there T is [KindEvent] too).
+//
+// In pages and search results it is a post that everything later about it is
+// folded into, and Rev is set.
 type Event struct {
 	T     Kind      `json:"t"`
 	Room  string    `json:"room"`
@@ -49,7 +60,16 @@ type Event struct {
 	Kind  EventKind `json:"kind"`
 	User  User      `json:"user"`
 	Nonce string    `json:"nonce"`
-	Text  string    `json:"text"`
+	Text  string    `json:"text"` // empty if it is erased: the post was deleted since
+
+	Of    int64  `json:"of,omitempty"`    // the seq of the post that an edit, del or react is about
+	Emoji string `json:"emoji,omitempty"` // of a react
+	On    *bool  `json:"on,omitempty"`    // of a react, and there always
+
+	Rev       int64               `json:"rev,omitempty"`     // the last event that is folded in; ignore ev lines about the post up to it
+	Edited    int64               `json:"edited,omitempty"`  // when its text was last changed, Unix milliseconds
+	Deleted   bool                `json:"deleted,omitempty"` // it is a tombstone, without text and reactions
+	Reactions map[string]Reaction `json:"reactions,omitempty"`
 }
 
 // Live tells that the client holds everything up to Seq; what follows is new.
@@ -68,7 +88,7 @@ type Reset struct {
 	Head  int64  `json:"head"`
 }
 
-// Ack answers a post: it is durable, at Seq, since TS (Unix milliseconds).
+// Ack answers a [Request]: it is durable, at Seq, since TS (Unix milliseconds).
 type Ack struct {
 	T     Kind   `json:"t"`
 	Room  string `json:"room"`
@@ -77,7 +97,7 @@ type Ack struct {
 	TS    int64  `json:"ts"`
 }
 
-// Nak answers a post that was not stored. With RetryMS the same nonce may
+// Nak answers a [Request] that was not stored. With RetryMS the same nonce may
 // succeed after that many milliseconds; without, it never will.
 type Nak struct {
 	T       Kind   `json:"t"`
@@ -88,13 +108,17 @@ type Nak struct {
 	RetryMS int64  `json:"retry_ms,omitempty"`
 }
 
-// Page answers get with events in ascending order. More tells whether the
-// room has further ones in the direction asked for.
+// Page answers get with posts in ascending order, folded: what is about a post
+// does not stand beside it, so seqs are missing between them. More tells whether
+// the room has further ones in the direction asked for; around a post that is
+// before it, and MoreAfter tells the other one.
 type Page struct {
 	T      Kind    `json:"t"`
 	Room   string  `json:"room"`
 	Events []Event `json:"events"`
 	More   bool    `json:"more"`
+
+	MoreAfter bool `json:"more_after,omitempty"`
 }
 
 // Pres tells who is in a room: N people in all, and either all of them (Users,
@@ -149,7 +173,8 @@ func AppendLine(dst []byte, m any) []byte {
 }
 
 // ParseServer reads one line from a server into *Welcome, *Event, *Live,
-// *Reset, *Ack, *Nak, *Page, *Pres, *Err, *Bye, *Resync, *Ping or *Pong. A kind
+// *Reset, *Ack, *Nak, *Page, *Pres, *Read, *Typists, *Err, *Bye, *Resync, *Ping or
+// *Pong. A kind
 // it does not know gives an *[Error] with [CodeUnknown], which a client ignores.
 func ParseServer(line []byte) (any, error) {
 	var head struct {
@@ -181,6 +206,10 @@ func ParseServer(line []byte) (any, error) {
 		return into[Bye](line)
 	case KindResync:
 		return into[Resync](line)
+	case KindRead:
+		return into[Read](line)
+	case KindTyping:
+		return into[Typists](line)
 	case KindPing:
 		return into[Ping](line)
 	case KindPong:

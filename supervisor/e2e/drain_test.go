@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -274,7 +275,7 @@ func (c *crowd) compare(g *guest, log []wire.Event, seqs map[string]int64) {
 		return
 	}
 	for i, ev := range log {
-		if g.received[i] != ev {
+		if !reflect.DeepEqual(g.received[i], ev) {
 			c.t.Errorf("%s received %+v, stored is %+v", g.name, g.received[i], ev)
 		}
 	}

@@ -51,12 +51,12 @@ func list(t *testing.T, args ...string) map[string]pkg {
 }
 
 // Each third-party module has one importing package, so that replacing it is
-// the work of an afternoon. x/sys is the system itself; cobra is imported by
-// the main package of each program, because neither may import the other.
+// the work of an afternoon. x/sys is the system itself; cobra and Prometheus's
+// client have one in each program, because neither may import the other.
 func TestEachModuleHasOneImporter(t *testing.T) {
 	importer := map[string][]string{
 		"github.com/charmbracelet/x/ansi":     {module + "/supervisor/internal/monit"},
-		"github.com/prometheus/client_golang": {module + "/supervisor/internal/metrics"},
+		"github.com/prometheus/client_golang": {module + "/app/internal/metrics", module + "/supervisor/internal/metrics"},
 		"github.com/schollz/progressbar/v3":   {module + "/supervisor"},
 		"github.com/robfig/cron/v3":           {module + "/supervisor/internal/config"},
 		"github.com/fsnotify/fsnotify":        {module + "/supervisor/internal/watch"},

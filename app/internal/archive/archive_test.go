@@ -180,7 +180,7 @@ func TestSpoiledStreams(t *testing.T) {
 		"empty":               {"", "line 1: the export ends here"},
 		"something else":      {"id,name\n1,Ada\n", "line 1: this is no export"},
 		"without a beginning": {join(lines[1:]), "line 1: this is no export"},
-		"a later version":     {strings.Replace(stream, `"version":1`, `"version":2`, 1), "version 2"},
+		"a later version":     {strings.Replace(stream, `"version":2`, `"version":3`, 1), "version 3"},
 		"without an end":      {join(lines[:end]), "not complete"},
 		"cut in a line":       {stream[:len(stream)/2], "not complete"},
 		"cut in the last":     {stream[:len(stream)-1], "not complete"},

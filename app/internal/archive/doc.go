@@ -1,8 +1,8 @@
 // Package archive takes a whole chat from one store to another, as a stream of
 // JSON lines:
 //
-//	{"t":"log","version":1,"epoch":E,"rooms":R,"events":N}     first; how much is coming
-//	{"t":"event","room":…,"seq":…,"at":MS,"kind":…,"author":…,"name":…,"nonce":…,"text":…}
+//	{"t":"log","version":2,"epoch":E,"rooms":R,"events":N}     first; how much is coming
+//	{"t":"event","room":…,"seq":…,"at":MS,"kind":…,"author":…,"name":…,"nonce":…,"text":…,"of":SEQ?,"emoji":…?,"on":BOOL?}
 //	{"t":"session","hash":HEX,"user":…,"name":…,"created_at":MS,"expires_at":MS}
 //	{"t":"end","rooms":R,"events":N,"sessions":S,"sha256":HEX} last; the digest of all lines before
 //

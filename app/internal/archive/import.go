@@ -80,8 +80,8 @@ func (i *importer) begin() (first logLine, err error) {
 	if err := json.Unmarshal(raw, &first); err != nil || first.T != kindLog || first.Epoch == "" {
 		return first, errors.New("this is no export of a chat: it must begin with a line of type log")
 	}
-	if first.Version != version {
-		return first, fmt.Errorf("the export is of version %d, this build reads %d: use the build that wrote it, or a newer one", first.Version, version)
+	if first.Version < versionPosts || first.Version > version {
+		return first, fmt.Errorf("the export is of version %d, this build reads up to %d: use the build that wrote it, or a newer one", first.Version, version)
 	}
 	i.total = first.Events
 	i.digest.Write(raw)

@@ -11,9 +11,12 @@ import (
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
-// version is the format's. A later one that an older build could misread counts
-// it up; further fields are ignored.
-const version = 1
+// Versions of the format that this build reads; it writes the last. A later one
+// that an older build could misread counts it up; further fields are ignored.
+const (
+	versionPosts = 1 // every event says all of itself
+	version      = 2 // events are about others
+)
 
 // Kinds of a line.
 const (
@@ -41,6 +44,9 @@ type eventLine struct {
 	Name   string `json:"name"`
 	Nonce  string `json:"nonce"`
 	Text   string `json:"text"`
+	Of     int64  `json:"of,omitempty"`
+	Emoji  string `json:"emoji,omitempty"`
+	On     bool   `json:"on,omitempty"`
 }
 
 type sessionLine struct {
@@ -72,7 +78,7 @@ func (c Counts) String() string {
 
 // lineOf refuses what JSON cannot hold as it is.
 func lineOf(e chat.Event) (eventLine, error) {
-	for _, s := range []string{e.Room, e.User.ID, e.User.Name, e.Nonce, e.Text} {
+	for _, s := range []string{e.Room, e.User.ID, e.User.Name, e.Nonce, e.Text, e.Emoji} {
 		if !utf8.ValidString(s) {
 			return eventLine{}, fmt.Errorf("event %d of room %s is not valid UTF-8", e.Seq, e.Room)
 		}
@@ -80,6 +86,7 @@ func lineOf(e chat.Event) (eventLine, error) {
 	return eventLine{
 		T: kindEvent, Room: e.Room, Seq: e.Seq, At: e.At.UnixMilli(), Kind: string(e.Kind),
 		Author: e.User.ID, Name: e.User.Name, Nonce: e.Nonce, Text: e.Text,
+		Of: e.Of, Emoji: e.Emoji, On: e.On,
 	}, nil
 }
 
@@ -87,6 +94,7 @@ func (l eventLine) event() chat.Event {
 	return chat.Event{
 		Room: l.Room, Seq: l.Seq, At: milliseconds(l.At), Kind: wire.EventKind(l.Kind),
 		User: chat.User{ID: l.Author, Name: l.Name}, Nonce: l.Nonce, Text: l.Text,
+		Of: l.Of, Emoji: l.Emoji, On: l.On,
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
 // ErrConflict: what is to be restored does not fit what is stored.
@@ -50,12 +52,21 @@ func (e Event) Follows(seq, at int64) error {
 }
 
 // Repeats tells by an error that wraps [ErrConflict] why an event is not the one
-// that is stored in its place.
+// that is stored in its place. Either may be erased.
 func (e Event) Repeats(stored Event) error {
-	if e == stored {
+	if e == stored || e.erasedAs(stored) || stored.erasedAs(e) {
 		return nil
 	}
 	return fmt.Errorf("event %d of room %s %w: another is stored there", e.Seq, e.Room, ErrConflict)
+}
+
+// erasedAs reports whether other is what is left of the event.
+func (e Event) erasedAs(other Event) bool {
+	if other == e.Void() {
+		return true
+	}
+	e.Text = ""
+	return e == other && (e.Kind == wire.EventPost || e.Kind == wire.EventEdit)
 }
 
 // StoredElsewhere is the error for an event whose nonce its author has used for
@@ -97,8 +108,7 @@ func (r *memoryRoom) restore(e Event) error {
 	if _, stored := r.posts[post]; stored {
 		return e.StoredElsewhere()
 	}
-	r.events = append(r.events, e)
-	r.posts[post] = e.Seq
+	r.add(e)
 	return nil
 }
 

@@ -31,11 +31,21 @@ const hereUsers = 100
 type telling struct {
 	Heads map[string]int64 `json:"heads,omitempty"` // doorbells: these rooms reach so far
 	Here  map[string][]who `json:"here,omitempty"`  // these users are in these rooms now
+
+	Typing map[string][]who `json:"typing,omitempty"` // these users type in these rooms now
+	Read   []readTold       `json:"read,omitempty"`   // these users have read so far
 }
 
 type who struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
+}
+
+// readTold is a [Read] as it travels.
+type readTold struct {
+	User string `json:"u"`
+	Room string `json:"r"`
+	Seq  int64  `json:"s"`
 }
 
 func (t *telling) encode() []byte {

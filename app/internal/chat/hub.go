@@ -31,10 +31,23 @@ type Options struct {
 	Log           *slog.Logger  // nil: nothing is logged
 	Grace         time.Duration // how long somebody who has gone is not missed; 0: 5 s
 	PresenceEvery time.Duration // the shortest time between two presence changes of a room; 0: 250 ms
+
+	Meter Meter // nil: nothing is counted
+
+	Limits      Limits        // what each room keeps; zero: everything
+	ExpireEvery time.Duration // how often they are applied; 0: 10 min
+
+	// Admin tells whether a user may delete what others have said. nil: nobody
+	// may. Any goroutine calls it.
+	Admin func(user string) bool
 }
 
 func (o Options) withDefaults() Options {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Meter == nil {
+		o.Meter = unmetered{}
+	}
+	o.ExpireEvery = cmp.Or(o.ExpireEvery, expireEvery)
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
 	o.PresenceEvery = cmp.Or(o.PresenceEvery, 250*time.Millisecond)
 	return o
@@ -45,6 +58,7 @@ type Hub struct {
 	o        Options
 	store    Store
 	writer   *writer
+	markers  *markers
 	peers    atomic.Int64
 	incoming chan []byte
 	greet    chan struct{} // somebody new is on the bus: tell who is here
@@ -57,6 +71,7 @@ type Hub struct {
 
 	mu      sync.Mutex
 	rooms   map[string]*room
+	users   map[string]*Member   // by user id: the first of their members, see Member.sibling
 	named   map[identity]int     // connections of a user under a name
 	names   map[string]int       // folded name → users under it
 	stalled map[*Member]struct{} // those whose client stands still, or that the store could not be read for
@@ -74,11 +89,13 @@ func NewHub(o Options) *Hub {
 		glance:   make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 		rooms:    map[string]*room{},
+		users:    map[string]*Member{},
 		named:    map[identity]int{},
 		names:    map[string]int{},
 		stalled:  map[*Member]struct{}{},
 	}
-	h.writer = newWriter(o.Store, o.Log, h.committed)
+	h.writer = newWriter(o.Store, o.Log, o.Meter, h.committed)
+	h.markers = newMarkers(o.Store, o.Log)
 	return h
 }
 
@@ -88,9 +105,11 @@ func NewHub(o Options) *Hub {
 func (h *Hub) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { h.writer.run(ctx) })
+	loops.Go(func() { h.markers.run(ctx) })
 	loops.Go(func() { h.tickEvery(ctx, h.o.PresenceEvery) })
 	loops.Go(func() { h.watchHeads(ctx) })
 	loops.Go(func() { h.converse(ctx) })
+	loops.Go(func() { h.expire(ctx) })
 	loops.Wait()
 	close(h.stopped)
 	h.fillers.Wait()
@@ -110,13 +129,16 @@ func (h *Hub) Connect(u User, out Outlet) *Member {
 	if h.named[as]++; h.named[as] == 1 {
 		h.names[as.folded]++
 	}
-	return &Member{hub: h, user: u, out: out}
+	m := &Member{hub: h, user: u, out: out}
+	h.adopt(m)
+	return m
 }
 
 func (h *Hub) disconnected(m *Member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.stalled, m)
+	h.disown(m)
 	as := identity{FoldName(m.user.Name), m.user.ID}
 	if h.named[as]--; h.named[as] > 0 {
 		return
@@ -284,6 +306,9 @@ func (h *Hub) pause(d time.Duration) bool {
 	}
 }
 
+// Held reports whether the hub is held, see [Hub.Hold]: another process serves.
+func (h *Hub) Held() bool { return h.held.Load() }
+
 // Peers tells how many other workers on the same store are reached by the bus.
 // Without any the hub is silent and trusts what it has committed.
 func (h *Hub) Peers(n int) {
@@ -344,6 +369,16 @@ func (h *Hub) hear(data []byte) {
 		if r, ok := h.known(name); ok {
 			r.told(users, time.Now())
 		}
+	}
+	for name, users := range t.Typing {
+		if r, ok := h.known(name); ok {
+			for _, u := range users {
+				r.typing(User(u), time.Now())
+			}
+		}
+	}
+	for _, r := range t.Read {
+		h.tellRead(nil, r.User, r.Room, r.Seq)
 	}
 }
 

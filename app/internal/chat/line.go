@@ -6,7 +6,7 @@ import (
 
 // Wire returns the event as clients see it.
 func (e *Event) Wire() wire.Event {
-	return wire.Event{
+	w := wire.Event{
 		T:     wire.KindEvent,
 		Room:  e.Room,
 		Seq:   e.Seq,
@@ -15,7 +15,13 @@ func (e *Event) Wire() wire.Event {
 		User:  e.User.Wire(),
 		Nonce: e.Nonce,
 		Text:  e.Text,
+		Of:    e.Of,
+		Emoji: e.Emoji,
 	}
+	if e.Kind == wire.EventReact {
+		w.On = &e.On
+	}
+	return w
 }
 
 // Wire returns the user as clients see them.

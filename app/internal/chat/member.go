@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
@@ -36,6 +37,10 @@ type Member struct {
 	rooms []string // those that are open; of the calling goroutine alone
 	state atomic.Int32
 
+	opened  atomic.Bool // by Open, or where it was restored from: it may be told of reading
+	news    news
+	sibling *Member // the next of the user's members; the hub's, under its lock
+
 	turn  sync.Mutex // guards what follows; held while a frame is sent, never while the store is read
 	seats []seat
 	plan  int // counts who took or left a seat: a frame of before that is not sent
@@ -57,6 +62,7 @@ type frame struct {
 	seats []seat
 	plan  int
 	first int
+	news  *markersTold // nil: nothing
 }
 
 // frames are lent to members while they are told something.
@@ -64,6 +70,7 @@ var frames = sync.Pool{New: func() any { return new(frame) }}
 
 // free gives the frame back.
 func (f *frame) free() {
+	f.news = nil
 	clear(f.seats) // rooms may be forgotten
 	if cap(f.lines) <= 2*frameBytes {
 		frames.Put(f)
@@ -73,6 +80,8 @@ func (f *frame) free() {
 // Open joins several rooms at once: the ones a hello names, at the cursors of
 // a log's epoch. A client that names no epoch has its cursors believed.
 func (m *Member) Open(epoch string, rooms map[string]int64) error {
+	m.opened.Store(true)
+	m.mark()
 	for _, name := range sortedKeys(rooms) {
 		cursor := rooms[name]
 		if epoch != "" && epoch != m.hub.Epoch() {
@@ -229,9 +238,13 @@ func (m *Member) round() (due, error) {
 
 // look begins a frame where the member is.
 func (m *Member) look(f *frame) {
+	f.lines, f.news = f.lines[:0], nil
+	if m.opened.Load() {
+		f.news = m.news.told.Load()
+	}
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	f.lines, f.seats = f.lines[:0], append(f.seats[:0], m.seats...)
+	f.seats = append(f.seats[:0], m.seats...)
 	f.plan, f.first = m.plan, m.next
 	m.next++
 }
@@ -240,6 +253,9 @@ func (m *Member) look(f *frame) {
 // time.
 func (f *frame) gather(store Store) due {
 	var left due
+	if f.news != nil {
+		f.lines = f.news.append(f.lines)
+	}
 	for i := range f.seats {
 		if len(f.lines) >= frameBytes {
 			return dueMore
@@ -249,6 +265,24 @@ func (f *frame) gather(store Store) due {
 		left = max(left, d)
 	}
 	return left
+}
+
+// sampleEvery is how many frames there are to each of which the delay is told:
+// to look at the clock for every one would cost a loud room dearly.
+const sampleEvery = 16
+
+// meter tells now and then how long it took until a member was told what is new.
+// The member is still where it was.
+func (f *frame) meter(m *Member) {
+	if f.first%sampleEvery != 0 {
+		return
+	}
+	for i, before := range m.seats {
+		if before.phase == seatLive && f.seats[i].sent > before.sent {
+			m.hub.o.Meter.Delivered(time.Since(before.room.tail.Load().born))
+			return
+		}
+	}
 }
 
 // keep moves the member on without a word: what is due elsewhere is the same.
@@ -278,7 +312,9 @@ func (m *Member) send(f *frame, left due) (due, error) {
 		return dueLater, nil
 	}
 	if err == nil {
+		f.meter(m)
 		copy(m.seats, f.seats)
+		m.news.done(f.news)
 	}
 	return left, err
 }

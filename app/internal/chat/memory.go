@@ -22,12 +22,15 @@ type Memory struct {
 	epoch    string
 	rooms    map[string]*memoryRoom
 	sessions map[[32]byte]Session
+	reads    map[string]map[string]int64 // by user and room
 }
 
 // memoryRoom is one log: the event with Seq n is events[n-1].
 type memoryRoom struct {
 	events []Event
 	posts  map[memoryPost]int64 // to its seq
+	about  map[int64][]int64    // a post's seq to those of the events about it
+	voided int64                // everything up to there is void
 }
 
 type memoryPost struct{ author, nonce string }
@@ -43,6 +46,7 @@ func NewMemory() *Memory {
 		now:      time.Now,
 		rooms:    map[string]*memoryRoom{},
 		sessions: map[[32]byte]Session{},
+		reads:    map[string]map[string]int64{},
 	}
 }
 
@@ -65,7 +69,7 @@ func (m *Memory) Append(ctx context.Context, drafts []Draft) ([]Appended, error)
 func (m *Memory) room(name string) *memoryRoom {
 	r := m.rooms[name]
 	if r == nil {
-		r = &memoryRoom{posts: map[memoryPost]int64{}}
+		r = &memoryRoom{posts: map[memoryPost]int64{}, about: map[int64][]int64{}}
 		m.rooms[name] = r
 	}
 	return r
@@ -79,13 +83,19 @@ func (r *memoryRoom) append(d Draft, now time.Time) Appended {
 	if head := len(r.events); head > 0 && r.events[head-1].At.After(now) {
 		now = r.events[head-1].At
 	}
-	e := Event{
-		Room: d.Room, Seq: int64(len(r.events)) + 1, At: now,
-		Kind: d.Kind, User: d.User, Nonce: d.Nonce, Text: d.Text,
-	}
-	r.events = append(r.events, e)
-	r.posts[post] = e.Seq
+	e := d.Event(int64(len(r.events))+1, now)
+	r.add(e)
 	return Appended{Event: e}
+}
+
+// add stores an event behind the last one.
+func (r *memoryRoom) add(e Event) {
+	r.events = append(r.events, e)
+	r.posts[memoryPost{e.User.ID, e.Nonce}] = e.Seq
+	if e.Of > 0 {
+		r.about[e.Of] = append(r.about[e.Of], e.Seq)
+		r.settle(e)
+	}
 }
 
 // After is [Store]'s.

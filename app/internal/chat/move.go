@@ -26,6 +26,8 @@ import (
 // MemberState is what another process must know of a member.
 type MemberState struct {
 	Seats []SeatState `json:"r,omitempty"`
+
+	News map[string]int64 `json:"w,omitempty"` // read markers to be told, by room
 }
 
 // SeatState is a member's place in a room.
@@ -35,6 +37,7 @@ type SeatState struct {
 	Sent  int64  `json:"s,omitempty"` // the last seq told, before that the client's cursor
 	Told  int64  `json:"t,omitempty"` // the roster version told
 	Since int64  `json:"i,omitempty"` // the first roster version with this member
+	Typed int64  `json:"y,omitempty"` // the version told of who types
 }
 
 // HubState is what another process must know of the rooms. Times travel as
@@ -42,6 +45,14 @@ type SeatState struct {
 type HubState struct {
 	Epoch string      `json:"epoch"`
 	Rooms []RoomState `json:"rooms,omitempty"`
+	Reads []ReadState `json:"reads,omitempty"` // markers that are not stored yet
+}
+
+// ReadState is a [Read].
+type ReadState struct {
+	User string `json:"u"`
+	Room string `json:"n"`
+	Seq  int64  `json:"s"`
 }
 
 // RoomState is who is in a room, as its members were told.
@@ -52,6 +63,17 @@ type RoomState struct {
 	Target  int64             `json:"h,omitempty"` // the largest seq heard of
 	Here    []string          `json:"u,omitempty"` // id and name by turns of who is connected, and announced so
 	Guests  []GuestState      `json:"g,omitempty"` // everybody else
+
+	Typed   int64         `json:"y,omitempty"` // the version of who types
+	Typists []TypistState `json:"k,omitempty"`
+	Told    []string      `json:"w,omitempty"` // who types as the members were told, by name
+}
+
+// TypistState is somebody who types.
+type TypistState struct {
+	ID   string `json:"i"`
+	Name string `json:"n"`
+	MS   int64  `json:"a"` // since they last said so
 }
 
 // GuestState is somebody in a room. An age of 0 is none.
@@ -89,7 +111,10 @@ func (m *Member) State() MemberState {
 	defer m.turn.Unlock()
 	s := MemberState{Seats: make([]SeatState, len(m.seats))}
 	for i, at := range m.seats {
-		s.Seats[i] = SeatState{Room: at.room.name, Phase: uint8(at.phase), Sent: at.sent, Told: at.told, Since: at.since}
+		s.Seats[i] = SeatState{Room: at.room.name, Phase: uint8(at.phase), Sent: at.sent, Told: at.told, Since: at.since, Typed: at.typed}
+	}
+	if told := m.news.told.Load(); told != nil {
+		s.News = *told
 	}
 	return s
 }
@@ -106,6 +131,10 @@ func (h *Hub) Restore(u User, out Outlet, s MemberState) (*Member, error) {
 		m.rooms = append(m.rooms, at.Room)
 		m.seat(h.admit(m, at))
 	}
+	for room, seq := range s.News {
+		m.news.add(room, seq)
+	}
+	m.opened.Store(true)
 	if !h.later(m, h.wakes.Load()) {
 		m.mark()
 	}
@@ -121,7 +150,7 @@ func (s *MemberState) validate() error {
 		if err := wire.ValidRoom(at.Room); err != nil {
 			return fmt.Errorf("a member's room: %w", err)
 		}
-		if twice || at.Phase > uint8(seatLive) || at.Sent < -1 || at.Told < 0 || at.Since < 0 {
+		if twice || at.Phase > uint8(seatLive) || at.Sent < -1 || at.Told < 0 || at.Since < 0 || at.Typed < 0 {
 			return fmt.Errorf("a member's place in room %s makes no sense", at.Room)
 		}
 	}
@@ -156,11 +185,14 @@ func (r *room) admit(m *Member, at SeatState) (seat, bool) {
 	if at.Told > r.base || at.Since > r.base+1 { // of rosters that this process does not know
 		at.Told, at.Since = 0, version+1
 	}
+	if at.Typed > r.typed.Load().version { // nor of who typed
+		at.Typed = 0
+	}
 	r.entered = r.entered || at.Since > version
 	if r.tail.Load() == nil || len(r.members) == 1 {
 		r.fill()
 	}
-	return seat{room: r, phase: seatPhase(at.Phase), sent: at.Sent, told: at.Told, since: at.Since}, true
+	return seat{room: r, phase: seatPhase(at.Phase), sent: at.Sent, told: at.Told, since: at.Since, typed: at.Typed}, true
 }
 
 // State holds the hub, and returns what another process must know of it.
@@ -171,6 +203,9 @@ func (h *Hub) State() HubState {
 	for _, r := range h.all() {
 		s.Rooms = append(s.Rooms, r.state(now))
 	}
+	for _, r := range h.markers.list() {
+		s.Reads = append(s.Reads, ReadState(r))
+	}
 	return s
 }
 
@@ -180,6 +215,8 @@ func (r *room) state(now time.Time) RoomState {
 	list := r.roster.Load()
 	s := RoomState{Room: r.name, Version: list.version, Deltas: list.lastDeltas(maxDeltas), Target: r.target}
 	s.Here, s.Guests = r.att.state(now)
+	s.Typed, s.Told = r.typed.Load().version, r.typed.Load().users
+	s.Typists = r.typists.state(now)
 	if t := r.tail.Load(); t != nil {
 		s.Target = max(s.Target, t.head)
 	}
@@ -224,6 +261,11 @@ func (h *Hub) Load(s HubState) error {
 		}
 		h.room(each.Room).load(each, now) // a held hub retires none
 	}
+	for _, r := range s.Reads {
+		if !foreign {
+			h.markers.set(place{r.User, r.Room}, r.Seq)
+		}
+	}
 	return nil
 }
 
@@ -244,6 +286,8 @@ func (r *room) load(s *RoomState, now time.Time) {
 	}
 	r.roster.Store(list)
 	r.base = s.Version
+	r.typists = newTypists(s, now)
+	r.typed.Store(newTypingLine(r.name, s.Typed, s.Told))
 	r.hear(s.Target)
 }
 
@@ -287,6 +331,23 @@ func (a *attendance) expect(u User, now time.Time) {
 	if g := a.guest(u); g.conns == 0 {
 		g.user, g.left = u, now
 	}
+}
+
+// state returns them, for another process.
+func (t *typists) state(now time.Time) (all []TypistState) {
+	for id, who := range t.of {
+		all = append(all, TypistState{ID: id, Name: who.name, MS: age(who.since, now)})
+	}
+	return all
+}
+
+// newTypists returns those that another process has told of.
+func newTypists(s *RoomState, now time.Time) typists {
+	t := typists{of: map[string]typist{}, told: s.Told}
+	for _, who := range s.Typists {
+		t.of[who.ID] = typist{who.Name, ago(who.MS, now)}
+	}
+	return t
 }
 
 // state returns everybody, for another process.

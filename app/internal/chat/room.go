@@ -19,12 +19,14 @@ type room struct {
 
 	tail   atomic.Pointer[tail] // nil until it is read from the store
 	roster atomic.Pointer[roster]
+	typed  atomic.Pointer[typingLine]
 
 	mu       sync.Mutex // guards what follows, and who replaces tail and roster
 	members  map[*Member]struct{}
 	target   int64 // the largest seq heard of
 	filler   fillerState
 	att      *attendance
+	typists  typists
 	entered  bool      // somebody entered since the last roster
 	rostered time.Time // when the last roster was made
 	base     int64     // the roster version that another process told of; later ones are our own
@@ -42,6 +44,7 @@ const (
 func newRoom(h *Hub, name string) *room {
 	r := &room{name: name, hub: h, members: map[*Member]struct{}{}, att: newAttendance(h.o.Grace)}
 	r.roster.Store(newRoster(name))
+	r.typed.Store(newTypingLine(name, 0, nil))
 	return r
 }
 
@@ -87,6 +90,12 @@ func (r *room) committed(events []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hear(lastSeq(events))
+	for i := range events {
+		if events[i].Kind == wire.EventPost {
+			r.typists.stop(events[i].User.ID)
+		}
+	}
+	r.announceTyping(time.Now())
 	if r.tail.Load() != nil {
 		r.extend(events)
 	}
@@ -182,6 +191,7 @@ func (r *room) filled(events []Event) bool {
 		r.wake()
 	} else {
 		r.extend(events)
+		r.hub.o.Meter.Repaired(len(events))
 		if len(events) == 0 {
 			r.target = r.tail.Load().head // whoever spoke of more was wrong
 		}
@@ -202,6 +212,7 @@ func (r *room) tick(now time.Time) (retired bool) {
 		return false
 	}
 	r.announce(now)
+	r.announceTyping(now)
 	r.retired = len(r.members) == 0 && len(r.att.guests) == 0 && r.filler == fillerIdle
 	return r.retired
 }

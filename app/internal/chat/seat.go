@@ -20,6 +20,7 @@ type seat struct {
 	sent  int64 // the last seq told; in seatOpening the client's cursor
 	told  int64 // the roster version told
 	since int64 // the first roster version that this member is in
+	typed int64 // the version told of who types
 }
 
 // seatPhase says what a member knows of a room.
@@ -61,7 +62,7 @@ func (s *seat) append(b []byte, store Store) ([]byte, due) {
 		b = wire.AppendLine(b, &wire.Live{T: wire.KindLive, Room: s.room.name, Seq: s.sent})
 		s.phase = seatLive
 	}
-	return s.appendRoster(b), dueNothing
+	return s.appendTyping(s.appendRoster(b)), dueNothing
 }
 
 // open decides where the member starts: at its cursor, or by a reset at the
@@ -75,11 +76,42 @@ func (s *seat) open(b []byte, t *tail, store Store) ([]byte, error) {
 		}
 	}
 	s.phase = seatCatching
+	meter := s.room.hub.o.Meter
 	if 0 <= s.sent && s.sent <= head && head-s.sent <= wire.MaxMissed {
+		meter.Resumed(ResumedWhole, head-s.sent)
 		return b, nil
 	}
-	s.sent = max(0, head-wire.PageSize)
+	how := ResumedReset
+	if s.sent == -1 {
+		how = ResumedNew
+	}
+	after, err := s.lastPage(t, head, store)
+	if err != nil {
+		return b, err
+	}
+	s.sent = after
+	meter.Resumed(how, head-after)
 	return wire.AppendLine(b, &wire.Reset{T: wire.KindReset, Room: s.room.name, After: s.sent, Head: head}), nil
+}
+
+// lastPage returns the seq before the last posts of a page, or as many events as
+// a client may miss if they are among more.
+func (s *seat) lastPage(t *tail, head int64, store Store) (after int64, err error) {
+	if head == t.head {
+		if first, ok := t.lastPosts(wire.PageSize); ok {
+			return max(first-1, head-wire.MaxMissed), nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
+	defer cancel()
+	posts, err := store.PostsBefore(ctx, s.room.name, head+1, wire.PageSize)
+	if err != nil {
+		return 0, err
+	}
+	if len(posts) == 0 {
+		return head, nil
+	}
+	return max(posts[0].Seq-1, head-wire.MaxMissed), nil
 }
 
 func readHead(store Store, room string) (int64, error) {

@@ -81,6 +81,8 @@ type Store interface {
 
 	// Close releases everything. Nothing else may be called during or after.
 	Close() error
+
+	PostStore
 }
 
 // RoomHead is a room and where its log ends.

@@ -1,6 +1,11 @@
 package chat
 
-import "sort"
+import (
+	"sort"
+	"time"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
 
 // Size of a tail: so many events and bytes are kept at least, if there are so
 // many, and twice as much at most.
@@ -16,7 +21,9 @@ type tail struct {
 	first int64 // head+1 when it holds none
 	head  int64 // the last seq of the room, as far as this process knows
 	lines []byte
-	ends  []int // ends[i] is where the line of first+i ends
+	ends  []int   // ends[i] is where the line of first+i ends
+	posts []int64 // the seqs of the posts among them
+	born  time.Time
 }
 
 // emptyTail is the tail of a room whose head is known and nothing else.
@@ -27,14 +34,52 @@ func emptyTail(head int64) *tail { return &tail{first: head + 1, head: head} }
 // spare memory is given away once.
 func (t *tail) with(events []Event) *tail {
 	n := *t
+	n.born = time.Now()
 	for i := range events {
 		if e := &events[i]; e.Seq == n.head+1 {
 			n.lines = appendEvent(n.lines, e)
 			n.ends = append(n.ends, len(n.lines))
 			n.head++
+			n.note(e)
 		}
 	}
 	n.trim()
+	return &n
+}
+
+// note takes account of the last event. Nothing before a deletion is kept: it
+// may hold what was erased, and the store knows what is left.
+func (t *tail) note(e *Event) {
+	switch e.Kind {
+	case wire.EventPost:
+		t.posts = append(t.posts, e.Seq)
+	case wire.EventDel:
+		t.cut(len(t.ends) - 1)
+	}
+}
+
+// lastPosts returns the first of the last n posts, if the tail has so many or
+// begins with the room. Without any it is what comes next.
+func (t *tail) lastPosts(n int) (first int64, ok bool) {
+	switch {
+	case len(t.posts) >= n:
+		return t.posts[len(t.posts)-n], true
+	case t.first > 1:
+		return 0, false
+	case len(t.posts) == 0:
+		return t.head + 1, true
+	default:
+		return t.posts[0], true
+	}
+}
+
+// forget returns the tail without the events up to seq, which are not in the
+// store any more.
+func (t *tail) forget(seq int64) *tail {
+	n := *t
+	if drop := int(min(seq+1-t.first, int64(len(t.ends)))); drop > 0 {
+		n.cut(drop)
+	}
 	return &n
 }
 
@@ -48,6 +93,11 @@ func (t *tail) trim() {
 	for drop < len(t.ends)-1 && len(t.lines)-t.start(drop) > tailBytes {
 		drop++
 	}
+	t.cut(drop)
+}
+
+// cut leaves the first events out, in memory of its own.
+func (t *tail) cut(drop int) {
 	from := t.start(drop)
 	ends := make([]int, 0, 2*tailEvents+1)
 	for _, e := range t.ends[drop:] {
@@ -56,6 +106,8 @@ func (t *tail) trim() {
 	t.first += int64(drop)
 	t.lines = append(make([]byte, 0, len(t.lines)), t.lines[from:]...)
 	t.ends = ends
+	gone := sort.Search(len(t.posts), func(i int) bool { return t.posts[i] >= t.first })
+	t.posts = append(make([]int64, 0, 2*tailEvents+1), t.posts[gone:]...)
 }
 
 // start is where the i-th line begins.

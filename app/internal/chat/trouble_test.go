@@ -107,7 +107,7 @@ func TestPostsShareCommits(t *testing.T) {
 }
 
 func TestQueueOfPostsIsBounded(t *testing.T) {
-	w := newWriter(NewMemory(), slog.New(slog.DiscardHandler), func([]Appended) {})
+	w := newWriter(NewMemory(), slog.New(slog.DiscardHandler), unmetered{}, func([]Appended) {})
 	for range maxQueue {
 		w.post(Draft{})
 	}

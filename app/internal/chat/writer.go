@@ -44,6 +44,13 @@ func refused(err error) *Pending {
 	return p
 }
 
+// answered returns a post of which it is known what became.
+func answered(a Appended) *Pending {
+	p := &Pending{done: make(chan struct{}), result: a}
+	close(p.done)
+	return p
+}
+
 // writer commits posts in groups: while one commit is under way the next
 // group gathers, so that the cost of a durable commit is shared by all that
 // wait for it.
@@ -52,6 +59,7 @@ type writer struct {
 	queue   chan *Pending
 	publish func([]Appended) // called with each committed group, in order
 	log     *slog.Logger
+	meter   Meter
 	state   storeState // of run alone
 }
 
@@ -64,8 +72,8 @@ const (
 	storeFails
 )
 
-func newWriter(s Store, log *slog.Logger, publish func([]Appended)) *writer {
-	return &writer{store: s, queue: make(chan *Pending, maxQueue), publish: publish, log: log}
+func newWriter(s Store, log *slog.Logger, meter Meter, publish func([]Appended)) *writer {
+	return &writer{store: s, queue: make(chan *Pending, maxQueue), publish: publish, log: log, meter: meter}
 }
 
 // post queues a draft. It never blocks.
@@ -116,7 +124,9 @@ func (w *writer) commit(group []*Pending) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
 	defer cancel()
+	begun := time.Now()
 	appended, err := w.store.Append(ctx, drafts)
+	w.meter.Committed(len(drafts), duplicatesAmong(appended), time.Since(begun), err)
 	for i, p := range group {
 		if p.err = err; err == nil {
 			p.result = appended[i]
@@ -127,6 +137,15 @@ func (w *writer) commit(group []*Pending) {
 	if err == nil {
 		w.publish(appended)
 	}
+}
+
+func duplicatesAmong(appended []Appended) (n int) {
+	for i := range appended {
+		if appended[i].Duplicate {
+			n++
+		}
+	}
+	return n
 }
 
 // note logs when the store begins to fail, and when it works again.

@@ -46,9 +46,13 @@ func (s *Store) Append(ctx context.Context, drafts []chat.Draft) ([]chat.Appende
 	}
 	b := newBatch(s, drafts)
 	err := s.wrote(b.store(ctx))
+	if err == nil {
+		b.outcome = outcomeSome
+		err = s.wrote(s.follow(ctx, b.complete()))
+	}
 	switch {
 	case err == nil:
-		return b.complete(), nil
+		return b.results, nil
 	case full(err) && b.outcome == outcomeNone:
 		return nil, fmt.Errorf("append: %s: %w", s.hosts, chat.ErrFull)
 	default:
@@ -201,10 +205,7 @@ func (b *batch) place(ctx context.Context, todo []int) ([]eventDocument, error) 
 		}
 		last = tail{last.seq + 1, max(now, last.at)}
 		heads[d.Room] = last
-		documents = append(documents, documentOf(chat.Event{
-			Room: d.Room, Seq: last.seq, At: milliseconds(last.at),
-			Kind: d.Kind, User: d.User, Nonce: d.Nonce, Text: d.Text,
-		}))
+		documents = append(documents, documentOf(d.Event(last.seq, milliseconds(last.at))))
 	}
 	return documents, nil
 }

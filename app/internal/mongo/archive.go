@@ -79,10 +79,12 @@ func (s *Store) insertAsTheyAre(ctx context.Context, documents []eventDocument) 
 	} else if err != nil {
 		return s.fault(ctx, err)
 	}
+	var stored []chat.Appended
 	for _, d := range documents {
 		s.tails.set(d.Room, tail{d.Seq, int64(d.At)})
+		stored = append(stored, chat.Appended{Event: d.event()})
 	}
-	return nil
+	return s.fault(ctx, s.wrote(s.follow(ctx, stored)))
 }
 
 // wantStored tells which of a room's events is not the one in its place.

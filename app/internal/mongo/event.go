@@ -26,19 +26,31 @@ type eventDocument struct {
 	Name   string        `bson:"name"` // of the author, at the time
 	Nonce  string        `bson:"nonce"`
 	Text   string        `bson:"text"`
+
+	Of    int64  `bson:"of,omitempty"` // the seq of a post
+	Emoji string `bson:"emoji,omitempty"`
+	On    bool   `bson:"on,omitempty"`
+
+	Words []string `bson:"words,omitempty"` // of a post, see [Store.Search]
 }
 
 func documentOf(e chat.Event) eventDocument {
-	return eventDocument{
+	d := eventDocument{
 		Room: e.Room, Seq: e.Seq, At: bson.DateTime(e.At.UnixMilli()), Kind: string(e.Kind),
 		Author: e.User.ID, Name: e.User.Name, Nonce: e.Nonce, Text: e.Text,
+		Of: e.Of, Emoji: e.Emoji, On: e.On,
 	}
+	if e.Kind == wire.EventPost {
+		d.Words = wordsOf(e.Text)
+	}
+	return d
 }
 
 func (d eventDocument) event() chat.Event {
 	return chat.Event{
 		Room: d.Room, Seq: d.Seq, At: milliseconds(int64(d.At)), Kind: wire.EventKind(d.Kind),
 		User: chat.User{ID: d.Author, Name: d.Name}, Nonce: d.Nonce, Text: d.Text,
+		Of: d.Of, Emoji: d.Emoji, On: d.On,
 	}
 }
 

@@ -32,9 +32,12 @@ const logID = "log"
 
 // Names of the indexes.
 const (
-	seqIndex   = "room_seq"
-	postIndex  = "room_author_nonce"
-	endedIndex = "expires_at"
+	seqIndex    = "room_seq"
+	postIndex   = "room_author_nonce"
+	endedIndex  = "expires_at"
+	aboutIndex  = "room_of_seq"
+	wordsIndex  = "room_words"
+	readerIndex = "user"
 )
 
 // eventIndexes are those without which nothing may be appended. seq descends so
@@ -45,6 +48,18 @@ func eventIndexes() []index {
 		{seqIndex, bson.D{{Key: "room", Value: 1}, {Key: "seq", Value: -1}}, unique},
 		{postIndex, bson.D{{Key: "room", Value: 1}, {Key: "author", Value: 1}, {Key: "nonce", Value: 1}}, unique},
 	}
+}
+
+// furtherIndexes only make reading faster.
+func furtherIndexes() []index {
+	return []index{
+		{aboutIndex, bson.D{{Key: "room", Value: 1}, {Key: "of", Value: 1}, {Key: "seq", Value: 1}}, repeating},
+		{wordsIndex, bson.D{{Key: "room", Value: 1}, {Key: "words", Value: 1}}, repeating},
+	}
+}
+
+func readIndexes() []index {
+	return []index{{readerIndex, bson.D{{Key: "user", Value: 1}}, repeating}}
 }
 
 func sessionIndexes() []index {
@@ -121,7 +136,13 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := makeIndexes(ctx, s.events, eventIndexes()); err != nil {
 		return err
 	}
+	if err := makeIndexes(ctx, s.events, furtherIndexes()); err != nil {
+		return err
+	}
 	if err := makeIndexes(ctx, s.sessions, sessionIndexes()); err != nil {
+		return err
+	}
+	if err := makeIndexes(ctx, s.reads, readIndexes()); err != nil {
 		return err
 	}
 	return s.readOrMakeEpoch(ctx, found)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +47,10 @@ type Store struct {
 	now      func() time.Time
 	epoch    atomic.Pointer[string]
 
-	events, sessions, meta *driver.Collection
+	events, sessions, meta, reads *driver.Collection
+
+	stopIndexing context.CancelFunc
+	indexing     sync.WaitGroup
 
 	turn     chan struct{} // whoever has taken the one value appends, and owns what follows
 	tails    *tails
@@ -87,6 +91,9 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 		s.disconnect()
 		return nil, fmt.Errorf("open MongoDB: %w", err)
 	}
+	indexing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopIndexing = stop
+	s.indexing.Go(func() { s.indexAll(indexing) })
 	return s, nil
 }
 
@@ -104,7 +111,7 @@ func connect(uri string, opts Options) (*Store, error) {
 	db := client.Database(c.database)
 	s := &Store{
 		client: client, hosts: c.hosts, database: c.database, now: opts.Now,
-		events: db.Collection("events"), sessions: db.Collection("sessions"), meta: db.Collection("meta"),
+		events: db.Collection("events"), sessions: db.Collection("sessions"), meta: db.Collection("meta"), reads: db.Collection("reads"),
 		turn: make(chan struct{}, 1), tails: newTails(),
 	}
 	s.turn <- struct{}{}
@@ -194,6 +201,8 @@ func (s *Store) wrote(err error) error {
 
 // Close is [chat.Store]'s.
 func (s *Store) Close() error {
+	s.stopIndexing()
+	s.indexing.Wait()
 	if err := s.disconnect(); err != nil {
 		return fmt.Errorf("close MongoDB: %w", err)
 	}

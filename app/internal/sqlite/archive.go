@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,15 +57,14 @@ func (b *batch) restore(e chat.Event) error {
 	if err := e.Follows(last.seq, last.at); err != nil {
 		return err
 	}
-	at := e.At.UnixMilli()
-	result, err := b.conn.insert.Exec(e.Room, e.Seq, at, string(e.Kind), e.User.ID, e.User.Name, e.Nonce, e.Text)
+	inserted, err := b.conn.insertEvent(e)
 	if err != nil {
 		return err
 	}
-	if inserted, err := result.RowsAffected(); err != nil || inserted == 0 {
-		return errors.Join(e.StoredElsewhere(), err)
+	if !inserted {
+		return e.StoredElsewhere()
 	}
-	b.tails[e.Room] = tail{e.Seq, at}
+	b.tails[e.Room] = tail{e.Seq, e.At.UnixMilli()}
 	return nil
 }
 

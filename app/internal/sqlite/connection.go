@@ -21,6 +21,9 @@ type writeConn struct {
 	begin, commit             *sql.Stmt
 	tail, insert, post, event *sql.Stmt
 	put, sweep, remove, probe *sql.Stmt
+
+	expired, expire, expiredTo, putRead    *sql.Stmt
+	unsearched, searchedFrom, found, index *sql.Stmt
 }
 
 // writeCache bounds what it keeps in memory: 512 KiB.
@@ -73,13 +76,23 @@ func (c *writeConn) prepare(ctx context.Context) error {
 		{&c.begin, "BEGIN IMMEDIATE"}, // a read that turns into a write could fail at once, with SQLITE_BUSY_SNAPSHOT
 		{&c.commit, "COMMIT"},
 		{&c.tail, "SELECT seq, at FROM events WHERE room = ? ORDER BY seq DESC LIMIT 1"},
-		{&c.insert, `INSERT INTO events (room, seq, at, kind, author, name, nonce, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		{&c.insert, `INSERT INTO events (room, ` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (room, author, nonce) DO NOTHING`},
-		{&c.post, "SELECT seq, at, kind, author, name, nonce, text FROM events WHERE room = ? AND author = ? AND nonce = ?"},
-		{&c.event, "SELECT seq, at, kind, author, name, nonce, text FROM events WHERE room = ? AND seq = ?"},
+		{&c.post, "SELECT " + columns + " FROM events WHERE room = ? AND author = ? AND nonce = ?"},
+		{&c.event, "SELECT " + columns + " FROM events WHERE room = ? AND seq = ?"},
 		{&c.put, "INSERT OR REPLACE INTO sessions (token_hash, user, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?)"},
 		{&c.sweep, "DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions WHERE expires_at <= ? LIMIT 100)"},
 		{&c.remove, "DELETE FROM sessions WHERE token_hash = ?"},
+		{&c.expired, "SELECT coalesce((SELECT seq FROM expired WHERE room = ?), 0)"},
+		{&c.expire, `UPDATE events SET kind = 'void', name = '', text = '', about = 0, emoji = '', is_on = 0
+			WHERE room = ? AND seq > ? AND seq <= ?`},
+		{&c.expiredTo, "INSERT OR REPLACE INTO expired (room, seq) VALUES (?, ?)"},
+		{&c.putRead, `INSERT INTO reads (user, room, seq) VALUES (?, ?, ?)
+			ON CONFLICT (user, room) DO UPDATE SET seq = max(seq, excluded.seq)`},
+		{&c.unsearched, unsearchedPosts},
+		{&c.searchedFrom, "SELECT min(coalesce((SELECT min(id) FROM searched), 0), 0)"},
+		{&c.found, "INSERT INTO searched (id, room, seq) VALUES (?, ?, ?)"},
+		{&c.index, "INSERT INTO search (rowid, room, words) VALUES (?, hex(?), ?)"},
 		{&c.probe, "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', ?)"},
 	} {
 		stmt, err := c.conn.PrepareContext(ctx, p.query)

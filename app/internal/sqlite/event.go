@@ -59,23 +59,28 @@ func (b *batch) add(d chat.Draft) (chat.Appended, error) {
 		return chat.Appended{}, err
 	}
 	next := tail{last.seq + 1, max(b.now, last.at)}
-	result, err := b.conn.insert.Exec(d.Room, next.seq, next.at, string(d.Kind), d.User.ID, d.User.Name, d.Nonce, d.Text)
+	e := d.Event(next.seq, milliseconds(next.at))
+	inserted, err := b.conn.insertEvent(e)
 	if err != nil {
 		return chat.Appended{}, err
 	}
-	inserted, err := result.RowsAffected()
-	if err != nil {
-		return chat.Appended{}, err
-	}
-	if inserted == 0 {
+	if !inserted {
 		first, err := scanEvent(d.Room, b.conn.post.QueryRow(d.Room, d.User.ID, d.Nonce))
 		return chat.Appended{Event: first, Duplicate: true}, err
 	}
 	b.tails[d.Room] = next
-	return chat.Appended{Event: chat.Event{
-		Room: d.Room, Seq: next.seq, At: milliseconds(next.at),
-		Kind: d.Kind, User: d.User, Nonce: d.Nonce, Text: d.Text,
-	}}, nil
+	return chat.Appended{Event: e}, nil
+}
+
+// insertEvent reports false, and inserts nothing, if the nonce is stored.
+func (c *writeConn) insertEvent(e chat.Event) (inserted bool, err error) {
+	result, err := c.insert.Exec(e.Room, e.Seq, e.At.UnixMilli(), string(e.Kind), e.User.ID, e.User.Name, e.Nonce, e.Text,
+		e.Of, e.Emoji, e.On)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }
 
 func (b *batch) tail(room string) (tail, error) {
@@ -107,7 +112,7 @@ func (s *Store) page(ctx context.Context, query *sql.Stmt, room string, seq int6
 	if limit < 1 {
 		return nil, s.readFault(ctx, ctx.Err()) // to SQLite a negative limit is none
 	}
-	events, err := scanEvents(ctx, query, room, seq, limit)
+	events, err := scanEvents(ctx, query, room, room, seq, limit)
 	if err != nil {
 		return nil, s.readFault(ctx, err)
 	}
@@ -116,8 +121,8 @@ func (s *Store) page(ctx context.Context, query *sql.Stmt, room string, seq int6
 
 // scanEvents always closes its rows: one set left open would hold back the
 // checkpoints of every process, and the log would grow without bound.
-func scanEvents(ctx context.Context, query *sql.Stmt, room string, seq int64, limit int) ([]chat.Event, error) {
-	rows, err := query.QueryContext(ctx, room, seq, limit)
+func scanEvents(ctx context.Context, query *sql.Stmt, room string, args ...any) ([]chat.Event, error) {
+	rows, err := query.QueryContext(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -133,11 +138,14 @@ func scanEvents(ctx context.Context, query *sql.Stmt, room string, seq int64, li
 	return events, rows.Err()
 }
 
-// scanEvent reads a row of seq, at, kind, author, name, nonce, text.
+// columns are those of an event that scanEvent reads.
+const columns = "seq, at, kind, author, name, nonce, text, about, emoji, is_on"
+
+// scanEvent reads a row of columns.
 func scanEvent(room string, row interface{ Scan(...any) error }) (chat.Event, error) {
 	e := chat.Event{Room: room}
 	var at int64
-	err := row.Scan(&e.Seq, &at, &e.Kind, &e.User.ID, &e.User.Name, &e.Nonce, &e.Text)
+	err := row.Scan(&e.Seq, &at, &e.Kind, &e.User.ID, &e.User.Name, &e.Nonce, &e.Text, &e.Of, &e.Emoji, &e.On)
 	e.At = milliseconds(at)
 	return e, err
 }

@@ -11,6 +11,9 @@ import (
 type readers struct {
 	db                                            *sql.DB
 	after, before, head, rooms, session, sessions *sql.Stmt
+
+	postsBefore, postsAfter, about, stored *sql.Stmt
+	search, floor, reads, unsearched       *sql.Stmt
 }
 
 // maxReaders bounds the connections that read. Each may cache readCache.
@@ -36,7 +39,6 @@ func openReaders(dir directory, busy time.Duration) (*readers, error) {
 
 // prepare needs the tables.
 func (r *readers) prepare(ctx context.Context) error {
-	const columns = "seq, at, kind, author, name, nonce, text"
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		query string
@@ -47,6 +49,15 @@ func (r *readers) prepare(ctx context.Context) error {
 		{&r.rooms, roomHeads},
 		{&r.session, "SELECT user, name, created_at, expires_at FROM sessions WHERE token_hash = ? AND expires_at > ?"},
 		{&r.sessions, "SELECT token_hash, user, name, created_at, expires_at FROM sessions WHERE expires_at > ?"},
+		{&r.postsBefore, "SELECT " + columns + " FROM events WHERE room = ? AND kind = 'post' AND seq < ? ORDER BY seq DESC LIMIT ?"},
+		{&r.postsAfter, "SELECT " + columns + " FROM events WHERE room = ? AND kind = 'post' AND seq > ? ORDER BY seq LIMIT ?"},
+		{&r.about, "SELECT " + columns + ` FROM events INDEXED BY events_about
+			WHERE room = ? AND about > 0 AND about IN (SELECT value FROM json_each(?)) ORDER BY seq`},
+		{&r.stored, "SELECT " + columns + " FROM events WHERE room = ? AND author = ? AND nonce = ?"},
+		{&r.search, searchPosts},
+		{&r.floor, roomFloor},
+		{&r.reads, "SELECT room, seq FROM reads WHERE user = ?"},
+		{&r.unsearched, unsearchedRoom},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, p.query)
 		if err != nil {

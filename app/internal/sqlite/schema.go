@@ -45,6 +45,57 @@ func steps() []string {
 			expires_at INTEGER NOT NULL
 		) STRICT, WITHOUT ROWID;
 		CREATE INDEX sessions_expiry ON sessions (expires_at);`,
+
+		// What events are about, read markers, limits and search. The triggers keep
+		// it all true whichever build writes; one that knows nothing of it, too.
+		`ALTER TABLE events ADD COLUMN about INTEGER NOT NULL DEFAULT 0; -- the seq of a post
+		ALTER TABLE events ADD COLUMN emoji TEXT NOT NULL DEFAULT '';
+		ALTER TABLE events ADD COLUMN is_on INTEGER NOT NULL DEFAULT 0;
+		CREATE INDEX events_about ON events (room, about, seq) WHERE about > 0;
+		CREATE INDEX events_posts ON events (room, seq) WHERE kind = 'post';
+		CREATE TABLE expired (
+			room TEXT    NOT NULL PRIMARY KEY,
+			seq  INTEGER NOT NULL -- everything up to there is void
+		) STRICT, WITHOUT ROWID;
+		CREATE TABLE reads (
+			user TEXT    NOT NULL,
+			room TEXT    NOT NULL,
+			seq  INTEGER NOT NULL,
+			PRIMARY KEY (user, room)
+		) STRICT, WITHOUT ROWID;
+		CREATE TABLE searched ( -- the posts in search; within a room ids ascend with seqs
+			id   INTEGER PRIMARY KEY,
+			room TEXT    NOT NULL,
+			seq  INTEGER NOT NULL,
+			UNIQUE (room, seq)
+		) STRICT;
+		CREATE VIRTUAL TABLE search USING fts5 (
+			room, words, content = '', contentless_delete = 1,
+			tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M*'"
+		);
+		CREATE TRIGGER post_inserted AFTER INSERT ON events WHEN NEW.kind = 'post' BEGIN
+			INSERT INTO searched (room, seq) VALUES (NEW.room, NEW.seq);
+			INSERT INTO search (rowid, room, words)
+				SELECT id, hex(room), NEW.text FROM searched WHERE room = NEW.room AND seq = NEW.seq;
+		END;
+		CREATE TRIGGER edit_inserted AFTER INSERT ON events WHEN NEW.kind = 'edit' AND NEW.about > 0 BEGIN
+			UPDATE events SET text = '' WHERE room = NEW.room AND seq = NEW.seq
+				AND EXISTS (SELECT 1 FROM events WHERE room = NEW.room AND about = NEW.about AND about > 0 AND kind = 'del');
+			INSERT OR REPLACE INTO search (rowid, room, words)
+				SELECT searched.id, hex(searched.room), NEW.text FROM searched
+				JOIN events AS post ON post.room = searched.room AND post.seq = searched.seq
+				WHERE searched.room = NEW.room AND searched.seq = NEW.about AND post.author = NEW.author
+				AND NOT EXISTS (SELECT 1 FROM events WHERE room = NEW.room AND about = NEW.about AND about > 0 AND kind = 'del');
+		END;
+		CREATE TRIGGER del_inserted AFTER INSERT ON events WHEN NEW.kind = 'del' AND NEW.about > 0 BEGIN
+			UPDATE events SET text = '' WHERE room = NEW.room AND seq = NEW.about;
+			UPDATE events SET text = '' WHERE room = NEW.room AND about = NEW.about AND about > 0 AND kind = 'edit';
+			DELETE FROM search WHERE rowid = (SELECT id FROM searched WHERE room = NEW.room AND seq = NEW.about);
+		END;
+		CREATE TRIGGER post_voided AFTER UPDATE OF kind ON events WHEN OLD.kind = 'post' AND NEW.kind = 'void' BEGIN
+			DELETE FROM search WHERE rowid = (SELECT id FROM searched WHERE room = OLD.room AND seq = OLD.seq);
+			DELETE FROM searched WHERE room = OLD.room AND seq = OLD.seq;
+		END;`,
 	}
 }
 

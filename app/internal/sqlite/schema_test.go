@@ -44,17 +44,18 @@ func TestSchemaVersions(t *testing.T) {
 		s := openIn(t, dir)
 		t.Cleanup(func() { s.Close() })
 		good := append(steps(), "CREATE TABLE reactions (n INTEGER) STRICT", "ALTER TABLE reactions ADD COLUMN m INTEGER")
+		now := int64(generation*perGeneration + len(steps()))
 		bad := append(good, "CREATE TABLE pins (n INTEGER) STRICT", "no statement")
 		for _, c := range []struct {
 			steps   []string
 			version int64
 			fails   bool
 		}{
-			{good[:2], 1002, false},
-			{good, 1003, false},
-			{good, 1003, false},
-			{bad, 1003, true},
-			{steps(), 1003, false}, // an older build
+			{good[:len(steps())+1], now + 1, false},
+			{good, now + 2, false},
+			{good, now + 2, false},
+			{bad, now + 2, true},
+			{steps(), now + 2, false}, // an older build
 		} {
 			if err := migrate(t.Context(), s.writer.conn.conn, c.steps); (err != nil) != c.fails {
 				t.Fatalf("migrate: %v", err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,9 @@ type Store struct {
 	epoch   atomic.Pointer[string]
 	readers *readers
 	writer  *writer
+
+	stopIndexing context.CancelFunc
+	indexing     sync.WaitGroup
 }
 
 var _ chat.Store = (*Store)(nil)
@@ -87,6 +91,9 @@ func lockAndOpen(ctx context.Context, path string, opts Options) (*Store, error)
 	}
 	lock.release()
 	go s.writer.serve()
+	indexing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopIndexing = stop
+	s.indexing.Go(func() { s.indexAll(indexing) })
 	return s, nil
 }
 
@@ -160,6 +167,8 @@ func (s *Store) Ping(ctx context.Context) error {
 // Close is [chat.Store]'s. The last process to close folds the write-ahead log
 // into the database, so that this one file is the whole store.
 func (s *Store) Close() error {
+	s.stopIndexing()
+	s.indexing.Wait()
 	s.writer.stop()
 	// Whoever hangs with the lock has the database open too: then there is
 	// nothing to fold, and no reason to wait long.

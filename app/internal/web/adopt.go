@@ -38,6 +38,7 @@ func (s *Server) Adopt(socket *ws.Conn, raw []byte) error {
 		err = s.adopt(socket, m)
 	}
 	if err != nil {
+		s.o.Meter.NotMoved()
 		socket.CloseNow() // here: to the other process it is nothing
 	}
 	return err
@@ -98,6 +99,7 @@ func (s *Server) Load(socket *ws.Conn, state ConnState) error {
 	if state.Member != nil {
 		m, err := s.o.Hub.Restore(c.user, c, *state.Member)
 		if err != nil {
+			s.o.Meter.NotMoved()
 			return err
 		}
 		c.member = m
@@ -107,6 +109,7 @@ func (s *Server) Load(socket *ws.Conn, state ConnState) error {
 		s.o.Keeper.Note(socket, c.meta().encode())
 	}
 	c.adopted = nil
+	s.o.Meter.Moved()
 	return nil
 }
 
@@ -121,6 +124,7 @@ func (s *Server) Recover(socket *ws.Conn) {
 	c.began.Store(int64(s.now()))
 	s.o.Hub.Expect(c.user, c.adopted.Rooms)
 	c.adopted = nil
+	s.o.Meter.Recovered()
 	s.aside(c.askAgain) // it may wait for the client
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -122,8 +123,8 @@ func (c *conn) line(line []byte) {
 	if c.ignores(m) {
 		return
 	}
-	if p, ok := m.(*wire.Post); ok && c.member != nil {
-		c.post(p, err)
+	if r, ok := m.(wire.Request); ok && c.member != nil {
+		c.request(r, err)
 		return
 	}
 	c.settle()
@@ -138,7 +139,7 @@ func (c *conn) line(line []byte) {
 	}
 }
 
-// message handles anything but a post. Its errors are *[wire.Error].
+// message handles anything but a request. Its errors are *[wire.Error].
 func (c *conn) message(m any) error {
 	if hello, ok := m.(*wire.Hello); ok {
 		return c.hello(hello)
@@ -158,6 +159,10 @@ func (c *conn) message(m any) error {
 		return c.member.Leave(m.Room)
 	case *wire.Get:
 		return c.get(m)
+	case *wire.Read:
+		return c.member.Read(m.Room, m.Seq)
+	case *wire.Typing:
+		return c.member.Typing(m.Room)
 	case *wire.Ping:
 		c.reply(&wire.Pong{T: wire.KindPong})
 	}
@@ -210,36 +215,68 @@ func (c *conn) hello(h *wire.Hello) error {
 	c.greeted.Store(true)
 	c.reply(&wire.Welcome{
 		T: wire.KindWelcome, V: wire.Version, Epoch: hub.Epoch(),
-		User: c.user.Wire(), PingMS: c.server.o.PingEvery.Milliseconds(),
+		User: c.user.Wire(), PingMS: c.server.o.PingEvery.Milliseconds(), Reads: c.reads(),
 	})
 	c.flush()
 	return m.Open(h.Epoch, h.Rooms)
 }
 
-// posting is a post whose commit the client waits for.
+// readsLimit is how long a hello waits for the store.
+const readsLimit = time.Second
+
+// reads returns how far the user has read each room: what is known of it now. A
+// store that is away keeps nobody out.
+func (c *conn) reads() map[string]int64 {
+	ctx, cancel := context.WithTimeout(context.Background(), readsLimit)
+	defer cancel()
+	reads, err := c.server.o.Hub.Reads(ctx, c.user.ID)
+	if err != nil {
+		c.server.o.Log.Debug("read markers not read", "user", c.user.ID, "err", err)
+	}
+	return reads
+}
+
+// posting is a request whose commit the client waits for.
 type posting struct {
 	room, nonce string
 	pending     *chat.Pending
 }
 
-// post queues a post, or refuses it. err is what is wrong with the line.
-func (c *conn) post(p *wire.Post, err error) {
-	if wire.ValidRoom(p.Room) != nil || wire.ValidNonce(p.Nonce) != nil {
+// request queues what is to be stored, or refuses it. err is what is wrong with
+// the line.
+func (c *conn) request(r wire.Request, err error) {
+	room, nonce := r.Key()
+	if wire.ValidRoom(room) != nil || wire.ValidNonce(nonce) != nil {
 		c.complain(err) // a nak could not be told from others
 		return
 	}
 	if err == nil {
 		if wait := c.delay(); wait > 0 {
-			c.nak(p.Room, p.Nonce, &wire.Error{Code: wire.CodeRate, Msg: "too fast: wait a moment"}, wait)
+			c.nak(room, nonce, &wire.Error{Code: wire.CodeRate, Msg: "too fast: wait a moment"}, wait)
 			return
 		}
 		var pending *chat.Pending
-		if pending, err = c.member.Post(p.Room, p.Nonce, p.Text); err == nil {
-			c.turn.postings = append(c.turn.postings, posting{p.Room, p.Nonce, pending})
+		if pending, err = c.submit(r); err == nil {
+			c.turn.postings = append(c.turn.postings, posting{room, nonce, pending})
 			return
 		}
 	}
-	c.nak(p.Room, p.Nonce, err, 0)
+	c.nak(room, nonce, err, 0)
+}
+
+func (c *conn) submit(r wire.Request) (*chat.Pending, error) {
+	switch r := r.(type) {
+	case *wire.Edit:
+		return c.member.Amend(chat.Draft{Room: r.Room, Kind: wire.EventEdit, Nonce: r.Nonce, Of: r.Of, Text: r.Text})
+	case *wire.Del:
+		return c.member.Amend(chat.Draft{Room: r.Room, Kind: wire.EventDel, Nonce: r.Nonce, Of: r.Of})
+	case *wire.React:
+		return c.member.Amend(chat.Draft{Room: r.Room, Kind: wire.EventReact, Nonce: r.Nonce, Of: r.Of, Emoji: r.Emoji, On: r.On})
+	case *wire.Post:
+		return c.member.Post(r.Room, r.Nonce, r.Text)
+	default:
+		return nil, &wire.Error{Code: wire.CodeUnknown, Msg: "this server does not know what to do with that"}
+	}
 }
 
 // delay takes one from the bucket; when it is empty, it says when it will not
@@ -298,6 +335,7 @@ func (c *conn) postFailed(p posting, err error) {
 // nak refuses a post; the same nonce may succeed after retry, 0 means never.
 func (c *conn) nak(room, nonce string, err error, retry time.Duration) {
 	e := asWire(err)
+	c.server.o.Meter.Refused(e.Code)
 	c.reply(&wire.Nak{T: wire.KindNak, Room: room, Nonce: nonce, Code: e.Code, Msg: e.Msg, RetryMS: milliseconds(retry)})
 }
 
@@ -316,13 +354,26 @@ func (c *conn) get(g *wire.Get) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), historyLimit)
 	defer cancel()
-	h, err := history(ctx, c.server.o.Hub, g.Room, span{after: g.After, before: g.Before, limit: g.Limit})
+	p, err := readPage(ctx, c.server.o.Hub, g)
 	if err != nil {
 		c.server.o.Log.Debug("history not read", "room", g.Room, "err", err)
 		return &wire.Error{Code: wire.CodeUnavailable, Msg: toAPI(err).msg}
 	}
-	c.reply(&wire.Page{T: wire.KindPage, Room: g.Room, Events: h.WireEvents(), More: h.More})
+	c.reply(&wire.Page{T: wire.KindPage, Room: g.Room, Events: p.Wire(c.user.ID), More: p.More, MoreAfter: p.MoreAfter})
 	return nil
+}
+
+// readPage reads what a get asks for.
+func readPage(ctx context.Context, h *chat.Hub, g *wire.Get) (chat.Page, error) {
+	limit := cmp.Or(g.Limit, wire.PageSize)
+	switch {
+	case g.Around != nil:
+		return h.PostsAround(ctx, g.Room, *g.Around, limit)
+	case g.After != nil:
+		return h.PostsAfter(ctx, g.Room, *g.After, limit)
+	default:
+		return h.PostsBefore(ctx, g.Room, *g.Before, limit)
+	}
 }
 
 // pay takes from the bucket what a request of the store costs.
@@ -364,6 +415,7 @@ func (c *conn) outcome(err error) error {
 		return chat.ErrStill
 	case ws.ErrSlow:
 		c.server.o.Log.Debug("client does not read", "user", c.user.ID)
+		c.server.o.Meter.Slow()
 		c.ws.Close(wire.CloseSlow, "the client did not read")
 	}
 	return err

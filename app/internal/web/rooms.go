@@ -1,13 +1,16 @@
 package web
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"net/url"
 	"strconv"
 
+	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
@@ -18,17 +21,79 @@ func (s *Server) getRooms(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	reads, err := s.readsOf(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	type room struct {
 		Room    string `json:"room"`
 		Head    int64  `json:"head"`
 		Members int    `json:"members"`
+		Read    int64  `json:"read,omitempty"` // how far the user has read; nothing: not at all, or no session
 	}
 	rooms := make([]room, len(infos))
 	for i, info := range infos {
-		rooms[i] = room{info.Name, info.Head, info.Members}
+		rooms[i] = room{info.Name, info.Head, info.Members, reads[info.Name]}
 	}
 	writeJSON(w, http.StatusOK, map[string][]room{"rooms": rooms})
 }
+
+// readsOf returns how far whoever asks has read each room; without a session
+// nowhere.
+func (s *Server) readsOf(r *http.Request) (map[string]int64, error) {
+	session, err := s.o.Auth.Session(r.Context(), s.token(r))
+	if errors.Is(err, auth.ErrNoSession) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.o.Hub.Reads(r.Context(), session.User.ID)
+}
+
+// getSearch answers with the posts of a room that hold words, the newest first.
+func (s *Server) getSearch(w http.ResponseWriter, r *http.Request) {
+	session, err := s.o.Auth.Session(r.Context(), s.token(r))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	room := r.PathValue("room")
+	g, err := parseRange(r.URL.Query())
+	if err == nil {
+		err = wire.ValidRoom(room)
+	}
+	if err == nil && g.after != nil {
+		err = &apiError{kindBadField, "a search goes back: give before, not after"}
+	}
+	typed := r.URL.Query().Get("q")
+	if err == nil && (len(typed) > maxQuery || len(chat.Query(typed)) == 0) {
+		err = &apiError{kindBadField, fmt.Sprintf("q must hold a word, and at most %d bytes", maxQuery)}
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	before := int64(math.MaxInt64)
+	if g.before != nil {
+		before = *g.before
+	}
+	found, err := s.o.Hub.Search(r.Context(), room, typed, before, cmp.Or(g.limit, wire.PageSize))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, struct {
+		Room   string       `json:"room"`
+		Events []wire.Event `json:"events"`
+		More   bool         `json:"more"`
+	}{room, found.Wire(session.User.ID), found.More})
+}
+
+// maxQuery bounds what is searched for, in bytes.
+const maxQuery = 200
 
 // getEvents answers with a part of a room's log; without after or before with
 // its last page.

@@ -32,6 +32,8 @@ func (s *Server) routes() (http.Handler, error) {
 	api.HandleFunc("/api/rooms", s.badMethod("GET"))
 	api.HandleFunc("GET /api/rooms/{room}/events", s.getEvents)
 	api.HandleFunc("/api/rooms/{room}/events", s.badMethod("GET"))
+	api.HandleFunc("GET /api/rooms/{room}/search", s.getSearch)
+	api.HandleFunc("/api/rooms/{room}/search", s.badMethod("GET"))
 	api.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, &apiError{kindNotFound, "there is no such address here"})
 	})
@@ -106,6 +108,14 @@ func (s *Server) getRoomPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) getFile(w http.ResponseWriter, r *http.Request) {
 	s.page.serve(w, r, r.PathValue("file"))
+}
+
+// Probes answers /healthz and /readyz for a listener of another kind.
+func (s *Server) Probes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.getHealth)
+	mux.HandleFunc("GET /readyz", s.getReady)
+	return mux
 }
 
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) {

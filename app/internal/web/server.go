@@ -49,6 +49,8 @@ type Options struct {
 	Build Build
 	Log   *slog.Logger // nil: nothing is logged
 
+	Meter Meter // nil: nothing is counted
+
 	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
 
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
@@ -63,6 +65,9 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Meter == nil {
+		o.Meter = unmetered{}
+	}
 	if o.Keeper == nil {
 		o.Keeper = alone{}
 	}

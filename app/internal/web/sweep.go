@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/binary"
 	"time"
 
 	wire "github.com/simpletalk/simpletalk/proto/chat"
@@ -45,7 +46,7 @@ func (s *Server) look(c *conn, now, gap time.Duration) {
 		return
 	}
 	peer, we := c.ws.Silent()
-	ping := s.o.PingEvery - gap // at the next look it would be too late
+	ping := s.o.PingEvery - gap - phaseOf(c.session, s.o.PingEvery) // a gap later it would be too late
 	pinged := time.Duration(c.pinged.Load())
 	switch {
 	case !c.greeted.Load() && now-time.Duration(c.began.Load()) >= s.o.HelloTimeout:
@@ -55,6 +56,13 @@ func (s *Server) look(c *conn, now, gap time.Duration) {
 	case c.greeted.Load() && max(peer, we) >= ping && (pinged == 0 || now-pinged >= ping):
 		s.aside(c.ping)
 	}
+}
+
+// phaseOf spreads the pings of clients that have come at the same moment, as they
+// do after a restart, over a quarter of the time between two.
+func phaseOf(session [32]byte, every time.Duration) time.Duration {
+	spread := every / 4
+	return spread * time.Duration(binary.BigEndian.Uint16(session[:])) / (1 << 16)
 }
 
 // aside runs what may wait for a client on a goroutine that Run waits for.

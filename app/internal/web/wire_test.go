@@ -287,6 +287,13 @@ func (a *away) Before(ctx context.Context, room string, seq int64, n int) ([]cha
 	return a.Memory.Before(ctx, room, seq, n)
 }
 
+func (a *away) PostsBefore(ctx context.Context, room string, seq int64, n int) ([]chat.Event, error) {
+	if err := a.mood(); err != nil {
+		return nil, err
+	}
+	return a.Memory.PostsBefore(ctx, room, seq, n)
+}
+
 func (a *away) Session(ctx context.Context, hash [32]byte) (chat.Session, error) {
 	if err := a.mood(); err != nil {
 		return chat.Session{}, err

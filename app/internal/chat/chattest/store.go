@@ -71,6 +71,7 @@ func Store(t *testing.T, s Implementation) {
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.check(t, s) })
 	}
+	amendedPosts(t, s)
 }
 
 // fresh is a store on a new log, closed with the test.
