@@ -102,7 +102,10 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	build := web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()}
 	counts := metrics.New(build)
 	store = counts.Store(store)
-	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log, Meter: counts, Limits: c.limits, NameKey: auth.NameKey})
+	hub := chat.NewHub(chat.Options{
+		Store: store, Bus: boss.bus(), Log: log, Meter: counts, Limits: c.limits,
+		NameKey: auth.NameKey, Admin: auth.Admins(store),
+	})
 	keeper := handover.New(boss.worker, hub)
 	server, err := web.New(web.Options{
 		Hub:     hub,
