@@ -38,7 +38,7 @@ type setting struct{ flag, env, usage string }
 var (
 	dataSetting    = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
 	originsSetting = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
-	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-Proto is believed (default loopback)"}
+	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-For and X-Forwarded-Proto are believed (default loopback)"}
 	limitsSetting  = setting{"retention", "RETENTION", "what each room keeps, `limits` such as age=90d,posts=100000 (default everything)"}
 	debugSetting   = setting{"debug-socket", "DEBUG_SOCKET", "`path` of a private Unix socket with metrics, health and profiles (default none)"}
 	signupSetting  = setting{"signup", "", "who may keep a name: open or closed; $SIGNUP can say code:SECRET as well (default open)"}

@@ -58,7 +58,11 @@ var common string
 // *[wire.Error].
 func preparePassword(password string) (string, error) {
 	prepared, err := precis.OpaqueString.String(password)
-	switch n := utf8.RuneCountInString(password); {
+	n := utf8.RuneCountInString(prepared)
+	if err != nil {
+		n = utf8.RuneCountInString(password)
+	}
+	switch {
 	case n < minPassword:
 		return "", badName("a password has at least %d characters", minPassword)
 	case n > maxPassword:

@@ -128,3 +128,38 @@ func TestHasherSheds(t *testing.T) {
 		t.Errorf("a caller that has left: got %v", err)
 	}
 }
+
+// Whatever stands in a store, it is a hash of a bounded cost or an error.
+func FuzzParseHash(f *testing.F) {
+	for _, s := range []string{nobody.String(), "", "$argon2id$v=19$m=1,t=1,p=1$AA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=-1,t=99999999999,p=1$$", "$$$$$"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parseHash(s)
+		if err != nil {
+			return
+		}
+		if p.memory > 64<<10 || p.passes > 10 || p.passes < 1 || p.lanes < 1 || len(p.key) < 16 {
+			t.Fatalf("%q costs %+v", s, p)
+		}
+		if again, err := parseHash(p.String()); err != nil || again.String() != p.String() {
+			t.Fatalf("%q became %q, %v", s, p, err)
+		}
+	})
+}
+
+// Whatever is typed, a password is prepared once and for all, or refused.
+func FuzzPassword(f *testing.F) {
+	for _, s := range []string{goodPassword, "non\u00a0breaking", "Zoe\u0308Zoe\u0308Zoe", "\xff", "aaaaaaaa", "ｗide ｌetters"} {
+		f.Add(s, "Ann")
+	}
+	f.Fuzz(func(t *testing.T, password, name string) {
+		prepared, err := choosePassword(password, name)
+		if err != nil {
+			return
+		}
+		if again, err := preparePassword(prepared); err != nil || again != prepared {
+			t.Fatalf("%q is prepared as %q, and that as %q, %v", password, prepared, again, err)
+		}
+	})
+}

@@ -66,7 +66,7 @@ type Options struct {
 	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
 
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
-	Trusted []netip.Prefix // proxies whose X-Forwarded-Proto is believed; nil: loopback
+	Trusted []netip.Prefix // proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nil: loopback
 
 	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
 	MaxPerClient int           // WebSockets of one address at once; 0: 256
