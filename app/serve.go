@@ -102,12 +102,15 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	build := web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()}
 	counts := metrics.New(build)
 	store = counts.Store(store)
-	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log, Meter: counts, Limits: c.limits})
+	hub := chat.NewHub(chat.Options{
+		Store: store, Bus: boss.bus(), Log: log, Meter: counts, Limits: c.limits,
+		NameKey: auth.NameKey, Admin: auth.Admins(store),
+	})
 	keeper := handover.New(boss.worker, hub)
 	server, err := web.New(web.Options{
 		Hub:     hub,
 		Store:   store,
-		Auth:    auth.New(store, hub),
+		Auth:    auth.New(auth.Options{Store: store, Present: hub, Signup: c.signup, Shed: counts.PasswordShed}),
 		Build:   build,
 		Log:     log,
 		Meter:   counts,

@@ -46,11 +46,16 @@ func (s *Server) Adopt(socket *ws.Conn, raw []byte) error {
 
 func (s *Server) adopt(socket *ws.Conn, m meta) error {
 	c := newConn(s, socket, m.owner())
+	c.client, c.admin = parseClient(m.Client), m.Admin
 	c.adopted, c.resync = &m, new(sync.Once)
 	c.greeted.Store(m.Greeted)
 	s.o.Hub.Warm(m.Rooms)
 	s.o.Hub.Expect(c.user, m.Rooms)
+	s.mu.Lock()
+	s.takePlace(c.client)
+	s.mu.Unlock()
 	if _, ok := s.add(c); !ok {
+		s.unreserve(c.client)
 		return errors.New("this server is draining")
 	}
 	go c.serve() // remove, at its end, counts it out of s.serving
@@ -133,6 +138,8 @@ func (s *Server) Live() {
 	for _, c := range s.snapshot(nil) {
 		c.ours.Store(true)
 	}
+	s.arrived.Store(true)
+	s.lookNow()
 	s.o.Hub.Wake()
 }
 

@@ -6,14 +6,32 @@
 //	GET    /ws                             the conversation of package proto/chat
 //	GET    /healthz                        {"version","commit","gen","pid"}
 //	GET    /readyz                         200 ready, or 503 and why not
-//	POST   /api/session                    {"name"} → cookie and {"user"}
-//	GET    /api/session                    {"user"}, or 401
+//	GET    /api/site                       {"signup":"open"|"closed"|"code"}
+//	POST   /api/session                    {"name"} or {"name","password"} → cookie, and as GET
+//	GET    /api/session                    {"user","name","guest","admin"}, or 401
 //	DELETE /api/session                    ends it and its connections
+//	GET    /api/sessions                   [{"id","created","seen","agent","here"}]
+//	DELETE /api/sessions                   ends all others
+//	DELETE /api/sessions/{id}              ends one
+//	POST   /api/account                    {"password","code"?} keeps the name
+//	DELETE /api/account                    {"password"} ends the user; what they posted stays
+//	PUT    /api/account/password           {"old","new"}; ends all other sessions
 //	GET    /api/rooms                      {"rooms":[{"room","head","members"}]}
 //	GET    /api/rooms/{room}/events        ?after=SEQ or ?before=SEQ, &limit=N
 //
 // An API error is {"error":{"code","msg"}}; the message says what is wrong and
 // what would be right, and is safe to show.
+//
+// # Who may connect
+//
+//  1. A connection lives by its session. What ends one, or changes who its user is,
+//     is told through the store; the watcher of each process looks at the
+//     connections of that user again, within 250 ms (see watch.go).
+//  2. Each connection, each user and each address has a budget for what costs the
+//     store something; an address has so many WebSockets and connections without one
+//     (see budget.go). A peer on this machine that speaks for nobody is not counted.
+//  3. A sign-in may be repeated with the cookie that was sent first: its session goes
+//     on for half a minute, under the new name.
 //
 // # Lifetimes
 //

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,17 @@ const (
 // store, listeners, plain requests, logs.
 const spareFiles = 128
 
+// sparePlain are those of the spare ones that requests may take beside what
+// WebSockets leave.
+const sparePlain = spareFiles / 2
+
+// maxCalls is how many connections without a WebSocket one address has: a browser
+// opens six.
+const maxCalls = 256
+
+// maxPerClient is how many WebSockets one address has: the nginx site allows 200.
+const maxPerClient = 256
+
 // Build tells which program this is.
 type Build struct {
 	Version string `json:"version"`
@@ -54,9 +66,10 @@ type Options struct {
 	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
 
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
-	Trusted []netip.Prefix // proxies whose X-Forwarded-Proto is believed; nil: loopback
+	Trusted []netip.Prefix // proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nil: loopback
 
 	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
+	MaxPerClient int           // WebSockets of one address at once; 0: 256
 	WriteTimeout time.Duration // how long a client may not read; 0: 10 s
 	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
 	PingEvery    time.Duration // 0: [wire.PingEvery]
@@ -72,6 +85,7 @@ func (o Options) withDefaults() Options {
 		o.Keeper = alone{}
 	}
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
+	o.MaxPerClient = cmp.Or(o.MaxPerClient, maxPerClient)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
 	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
@@ -102,10 +116,14 @@ type Server struct {
 	page     *page
 	http     *http.Server
 	origins  origins
+	limits   *limits
 	born     time.Time
 	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
 	drained  chan struct{} // closed when Drain is over
 	over     chan struct{} // closed when phaseOver begins
+	changed  chan struct{} // has the watcher look at once
+	checks   atomic.Int64  // counts the changes that connections were looked at for
+	arrived  atomic.Bool   // connections have come that no change was seen to for
 
 	mu        sync.Mutex
 	phase     phase
@@ -113,6 +131,9 @@ type Server struct {
 	listeners []net.Listener
 	conns     map[*ws.Conn]*conn
 	upgrades  int                         // connections that are becoming one of conns
+	places    int                         // WebSockets, and those that are just coming
+	clients   map[client]int              // the same, of each client
+	callers   map[client]int              // other connections of each that no proxy stands before
 	plain     map[net.Conn]http.ConnState // connections that are no WebSockets
 	serving   sync.WaitGroup              // whoever Run waits for; Add only under mu, before phaseOver
 }
@@ -145,7 +166,11 @@ func New(o Options) (*Server, error) {
 		accepted: make(chan struct{}),
 		drained:  make(chan struct{}),
 		over:     make(chan struct{}),
+		changed:  make(chan struct{}, 1),
+		limits:   newLimits(),
 		conns:    map[*ws.Conn]*conn{},
+		clients:  map[client]int{},
+		callers:  map[client]int{},
 		plain:    map[net.Conn]http.ConnState{},
 	}
 	handler, err := s.routes()
@@ -184,6 +209,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		close(s.accepted)
 	})
 	loops.Go(func() { s.sweep(ctx) })
+	loops.Go(func() { s.watch(ctx) })
 
 	select {
 	case <-s.drained:
@@ -262,29 +288,74 @@ func (s *Server) pause(d time.Duration) bool {
 // now is the time by this server's clock.
 func (s *Server) now() time.Duration { return time.Since(s.born) }
 
-// connState follows the connections that are no WebSockets (yet).
+// connState follows the connections that are no WebSockets (yet), and closes new
+// ones of which there are too many.
 func (s *Server) connState(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch state {
-	case http.StateClosed, http.StateHijacked:
-		delete(s.plain, c)
-	default:
-		s.plain[c] = state
+	if s.follow(c, state) {
+		return
 	}
+	s.o.Log.Debug("connection refused, there are too many", "addr", c.RemoteAddr().String())
+	c.Close()
 }
 
-// mayOpen tells by an *[apiError] why there can be no WebSocket more.
-func (s *Server) mayOpen() error {
+// follow reports whether a connection may go on.
+func (s *Server) follow(c net.Conn, state http.ConnState) bool {
+	var from client
+	if remote := c.RemoteAddr().String(); !s.isTrusted(remote) {
+		from = clientOf(peerOf(remote))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.plain[c]
+	switch {
+	case state == http.StateClosed, state == http.StateHijacked:
+		if known {
+			delete(s.plain, c)
+			addTo(s.callers, from, -1)
+		}
+		return true
+	case !known:
+		addTo(s.callers, from, 1)
+	}
+	s.plain[c] = state
+	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > maxCalls
+	return known || !full
+}
+
+// reserve takes a place for one more WebSocket of a client, which release gives
+// back, or tells by an *[apiError] why there is none.
+func (s *Server) reserve(of client) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case !s.mayAdd():
 		return &apiError{kind: kindDraining, msg: "this server is being replaced, connect again"}
-	case len(s.conns) >= s.o.MaxConns:
+	case s.places >= s.o.MaxConns:
 		return &apiError{kind: kindFull, msg: "too many connections, try again in a few seconds"}
+	case of.counts() && s.clients[of] >= s.o.MaxPerClient:
+		return &apiError{kind: kindFull, msg: "too many connections from your address, close some"}
 	}
+	s.takePlace(of)
 	return nil
+}
+
+// takePlace is reserve for a WebSocket that is there already. mu is held.
+func (s *Server) takePlace(of client) {
+	s.places++
+	addTo(s.clients, of, 1)
+}
+
+// release gives a place back. mu is held.
+func (s *Server) release(of client) {
+	s.places--
+	addTo(s.clients, of, -1)
+}
+
+// unreserve is release of a place that no connection has taken.
+func (s *Server) unreserve(of client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(of)
 }
 
 // mayAdd reports whether there can be new connections. On a server that has
@@ -304,7 +375,7 @@ func (s *Server) hold() bool {
 	return true
 }
 
-// add counts a connection in, for the goroutine that serves it; ok is false
+// add counts a connection that has its place in, for the goroutine that serves it; ok is false
 // when it came too late. late tells that the drain does not know of it.
 func (s *Server) add(c *conn) (late, ok bool) {
 	s.mu.Lock()
@@ -321,7 +392,18 @@ func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c.ws)
+	s.release(c.client)
 	s.serving.Done()
+}
+
+// addTo counts what a client has, if it is to be counted.
+func addTo(counts map[client]int, of client, n int) {
+	if !of.counts() {
+		return
+	}
+	if counts[of] += n; counts[of] <= 0 {
+		delete(counts, of)
+	}
 }
 
 // snapshot appends the connections to list.

@@ -53,7 +53,7 @@ func (s *site) live(ctx context.Context) {
 	}
 	defer store.Close()
 	hub := chat.NewHub(chat.Options{Store: store, Bus: s.bus})
-	server, err := New(Options{Hub: hub, Store: store, Auth: auth.New(store, hub)})
+	server, err := New(Options{Hub: hub, Store: store, Auth: auth.New(auth.Options{Store: store, Present: hub})})
 	if err != nil {
 		s.t.Errorf("new: %v", err)
 		return
