@@ -133,9 +133,9 @@ func TestParseClientIgnoresUnknownFields(t *testing.T) {
 
 func TestValidName(t *testing.T) {
 	for name, ok := range map[string]bool{
-		"Ann": true, "Zoë B": true, "李雷": true, strings.Repeat("x", MaxName): true, "🎈": true,
+		"Ann": true, "Zoë B": true, "李雷": true, strings.Repeat("x", MaxNameCode): true, "🎈": true,
 		"": false, " Ann": false, "Ann ": false, "A  B": false, "A\nB": false, "A\tB": false, "A\u202eB": false,
-		"A\u00a0B": false, "A\u200bB": false, strings.Repeat("x", MaxName+1): false, "\xff": false,
+		"A\u00a0B": false, "A\u200bB": false, strings.Repeat("x", MaxNameCode+1): false, "\xff": false,
 	} {
 		if got := ValidName(name) == nil; got != ok {
 			t.Errorf("%q: got %v, want %v", name, got, ok)

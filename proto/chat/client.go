@@ -293,15 +293,15 @@ func ValidText(s string) error {
 	return nil
 }
 
-// ValidName says whether s can be a display name: 1 to [MaxName] code points,
+// ValidName says whether s can be a display name: 1 to [MaxNameCode] code points,
 // no control, bidirectional, format or line-breaking characters, no space at
 // either end and no two in a row.
 func ValidName(s string) error {
 	if !utf8.ValidString(s) {
 		return badField("a name must be valid UTF-8")
 	}
-	if n := utf8.RuneCountInString(s); n == 0 || n > MaxName {
-		return badField("a name has 1 to %d characters, not %d", MaxName, n)
+	if n := utf8.RuneCountInString(s); n == 0 || n > MaxNameCode {
+		return badField("a name has 1 to %d characters, not %d", MaxName, n) // a server counts those people see
 	}
 	if strings.TrimSpace(s) != s || strings.Contains(s, "  ") {
 		return badField("a name must not begin or end with a space or hold two in a row")

@@ -11,7 +11,8 @@ const Version = 1
 const (
 	MaxFrame    = 16 << 10 // bytes in one frame from a client (security floor)
 	MaxText     = 4000     // code points in one post
-	MaxName     = 24       // code points in a display name
+	MaxName     = 24       // graphemes in a display name
+	MaxNameCode = 64       // code points in a display name
 	MaxRoomName = 40       // bytes in a room name
 	MaxRooms    = 50       // rooms that one connection may have open
 	MinNonce    = 1        // bytes in a nonce

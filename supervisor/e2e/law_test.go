@@ -67,6 +67,10 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/fatih/color":            {module + "/supervisor"},
 		"github.com/coreos/go-systemd/v22":  {module + "/supervisor/internal/sdnotify"},
 		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
+		"github.com/rivo/uniseg":            {module + "/app/internal/auth"},
+		"go.mau.fi/util":                    {module + "/app/internal/auth"},
+		"golang.org/x/crypto":               {module + "/app/internal/auth"},
+		"golang.org/x/text":                 {module + "/app/internal/auth"},
 	}
 	importers := map[string]map[string]bool{}
 	all := list(t, "-deps", "./...")

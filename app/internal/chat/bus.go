@@ -23,7 +23,7 @@ const (
 	headsEvery = time.Second     // the heads of rooms with members are read again
 )
 
-// hereUsers is how many users one message names: 24 code points of at most 12
+// hereUsers is how many users one message names: 64 code points of at most 6
 // bytes each in JSON, and the id, stay far below MaxBusMessage.
 const hereUsers = 100
 
