@@ -23,6 +23,8 @@ type Memory struct {
 	rooms    map[string]*memoryRoom
 	sessions map[[32]byte]Session
 	reads    map[string]map[string]int64 // by user and room
+	accounts map[string]Account          // by user id
+	changes  map[string]time.Time        // by subject
 }
 
 // memoryRoom is one log: the event with Seq n is events[n-1].
@@ -47,6 +49,8 @@ func NewMemory() *Memory {
 		rooms:    map[string]*memoryRoom{},
 		sessions: map[[32]byte]Session{},
 		reads:    map[string]map[string]int64{},
+		accounts: map[string]Account{},
+		changes:  map[string]time.Time{},
 	}
 }
 
@@ -174,7 +178,7 @@ func (m *Memory) PutSession(ctx context.Context, s Session) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("put session: %w", err)
 	}
-	s.CreatedAt, s.ExpiresAt = milliseconds(s.CreatedAt), milliseconds(s.ExpiresAt)
+	s.CreatedAt, s.ExpiresAt, s.SeenAt = milliseconds(s.CreatedAt), milliseconds(s.ExpiresAt), orZero(s.SeenAt)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sessions[s.TokenHash] = s
@@ -223,3 +227,11 @@ func (m *Memory) Close() error { return nil }
 
 // milliseconds cuts t to what a store keeps of a time.
 func milliseconds(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
+
+// orZero is milliseconds that leaves out what was never set.
+func orZero(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return milliseconds(t)
+}

@@ -75,6 +75,8 @@ type Store interface {
 	// DeleteSession ends a session; one that does not exist is no error.
 	DeleteSession(ctx context.Context, tokenHash [32]byte) error
 
+	Accounts
+
 	// Ping tells whether the store can be written now: nil, or an error that
 	// wraps one of the above and says what is wrong.
 	Ping(ctx context.Context) error
@@ -98,4 +100,7 @@ type Session struct {
 	User      User
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	SeenAt    time.Time // about when it was last used; zero in one of an older build
+	Agent     string    // what the browser said it was, cut short
+	Retired   bool      // another one has taken its place; it ends in a moment
 }

@@ -63,7 +63,10 @@ func readIndexes() []index {
 }
 
 func sessionIndexes() []index {
-	return []index{{endedIndex, bson.D{{Key: "expires_at", Value: 1}}, repeating}}
+	return []index{
+		{endedIndex, bson.D{{Key: "expires_at", Value: 1}}, repeating},
+		{userIndex, bson.D{{Key: "user", Value: 1}}, repeating},
+	}
 }
 
 type index struct {
@@ -139,8 +142,13 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := makeIndexes(ctx, s.events, furtherIndexes()); err != nil {
 		return err
 	}
-	if err := makeIndexes(ctx, s.sessions, sessionIndexes()); err != nil {
-		return err
+	for _, c := range []struct {
+		of     *driver.Collection
+		wanted []index
+	}{{s.sessions, sessionIndexes()}, {s.accounts, accountIndexes()}, {s.changes, changeIndexes()}} {
+		if err := makeIndexes(ctx, c.of, c.wanted); err != nil {
+			return err
+		}
 	}
 	if err := makeIndexes(ctx, s.reads, readIndexes()); err != nil {
 		return err

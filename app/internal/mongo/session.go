@@ -28,12 +28,16 @@ type sessionDocument struct {
 	Name      string        `bson:"name"`
 	CreatedAt bson.DateTime `bson:"created_at"`
 	ExpiresAt bson.DateTime `bson:"expires_at"`
+	SeenAt    int64         `bson:"seen_at"` // Unix milliseconds, 0 for never; not in documents of older builds
+	Agent     string        `bson:"agent"`
+	Retired   bool          `bson:"retired"`
 }
 
 func (d sessionDocument) session() chat.Session {
 	s := chat.Session{
 		User:      chat.User{ID: d.User, Name: d.Name},
 		CreatedAt: milliseconds(int64(d.CreatedAt)), ExpiresAt: milliseconds(int64(d.ExpiresAt)),
+		SeenAt: timeOrZero(d.SeenAt), Agent: d.Agent, Retired: d.Retired,
 	}
 	copy(s.TokenHash[:], d.Hash)
 	return s
@@ -69,6 +73,7 @@ func (s *Store) putSession(ctx context.Context, session chat.Session) error {
 		_, err := s.sessions.ReplaceOne(ctx, byHash(session.TokenHash), sessionDocument{
 			Hash: session.TokenHash[:], User: session.User.ID, Name: session.User.Name,
 			CreatedAt: bson.DateTime(session.CreatedAt.UnixMilli()), ExpiresAt: bson.DateTime(session.ExpiresAt.UnixMilli()),
+			SeenAt: unixOrZero(session.SeenAt), Agent: session.Agent, Retired: session.Retired,
 		}, options.Replace().SetUpsert(true))
 		return err
 	}

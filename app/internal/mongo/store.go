@@ -48,6 +48,7 @@ type Store struct {
 	epoch    atomic.Pointer[string]
 
 	events, sessions, meta, reads *driver.Collection
+	accounts, changes             *driver.Collection
 
 	stopIndexing context.CancelFunc
 	indexing     sync.WaitGroup
@@ -112,6 +113,7 @@ func connect(uri string, opts Options) (*Store, error) {
 	s := &Store{
 		client: client, hosts: c.hosts, database: c.database, now: opts.Now,
 		events: db.Collection("events"), sessions: db.Collection("sessions"), meta: db.Collection("meta"), reads: db.Collection("reads"),
+		accounts: db.Collection("accounts"), changes: db.Collection("changes"),
 		turn: make(chan struct{}, 1), tails: newTails(),
 	}
 	s.turn <- struct{}{}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,30 +69,7 @@ func (b *batch) restore(e chat.Event) error {
 
 // EachSession is [chat.Archive]'s.
 func (s *Store) EachSession(ctx context.Context, do func(chat.Session) error) error {
-	rows, err := s.readers.sessions.QueryContext(ctx, s.now().UnixMilli())
-	if err != nil {
-		return s.readFault(ctx, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		session, err := scanSession(rows)
-		if err != nil {
-			return s.readFault(ctx, err)
-		}
-		if err := do(session); err != nil {
-			return fmt.Errorf("sessions: %w", err)
-		}
-	}
-	return s.readFault(ctx, rows.Err())
-}
-
-func scanSession(rows *sql.Rows) (s chat.Session, err error) {
-	var hash []byte
-	var created, expires int64
-	err = rows.Scan(&hash, &s.User.ID, &s.User.Name, &created, &expires)
-	copy(s.TokenHash[:], hash)
-	s.CreatedAt, s.ExpiresAt = milliseconds(created), milliseconds(expires)
-	return s, err
+	return eachRow(ctx, s, s.readers.sessions, scanSession, do, s.now().UnixMilli())
 }
 
 // Adopt is [chat.Archive]'s.

@@ -24,6 +24,7 @@ type writeConn struct {
 
 	expired, expire, expiredTo, putRead    *sql.Stmt
 	unsearched, searchedFrom, found, index *sql.Stmt
+	account, putAccount                    *sql.Stmt
 }
 
 // writeCache bounds what it keeps in memory: 512 KiB.
@@ -80,7 +81,7 @@ func (c *writeConn) prepare(ctx context.Context) error {
 			ON CONFLICT (room, author, nonce) DO NOTHING`},
 		{&c.post, "SELECT " + columns + " FROM events WHERE room = ? AND author = ? AND nonce = ?"},
 		{&c.event, "SELECT " + columns + " FROM events WHERE room = ? AND seq = ?"},
-		{&c.put, "INSERT OR REPLACE INTO sessions (token_hash, user, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?)"},
+		{&c.put, "INSERT OR REPLACE INTO sessions (" + sessionColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
 		{&c.sweep, "DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions WHERE expires_at <= ? LIMIT 100)"},
 		{&c.remove, "DELETE FROM sessions WHERE token_hash = ?"},
 		{&c.expired, "SELECT coalesce((SELECT seq FROM expired WHERE room = ?), 0)"},
@@ -94,6 +95,8 @@ func (c *writeConn) prepare(ctx context.Context) error {
 		{&c.found, "INSERT INTO searched (id, room, seq) VALUES (?, ?, ?)"},
 		{&c.index, "INSERT INTO search (rowid, room, words) VALUES (?, hex(?), ?)"},
 		{&c.probe, "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', ?)"},
+		{&c.account, "SELECT " + accountColumns + " FROM accounts WHERE user = ?"},
+		{&c.putAccount, "INSERT OR REPLACE INTO accounts (" + accountColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
 	} {
 		stmt, err := c.conn.PrepareContext(ctx, p.query)
 		if err != nil {

@@ -14,6 +14,8 @@ type readers struct {
 
 	postsBefore, postsAfter, about, stored *sql.Stmt
 	search, floor, reads, unsearched       *sql.Stmt
+	account, accountByKey, accounts        *sql.Stmt
+	userSessions, changes                  *sql.Stmt
 }
 
 // maxReaders bounds the connections that read. Each may cache readCache.
@@ -47,8 +49,6 @@ func (r *readers) prepare(ctx context.Context) error {
 		{&r.before, "SELECT " + columns + " FROM events WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"},
 		{&r.head, "SELECT coalesce(max(seq), 0) FROM events WHERE room = ?"},
 		{&r.rooms, roomHeads},
-		{&r.session, "SELECT user, name, created_at, expires_at FROM sessions WHERE token_hash = ? AND expires_at > ?"},
-		{&r.sessions, "SELECT token_hash, user, name, created_at, expires_at FROM sessions WHERE expires_at > ?"},
 		{&r.postsBefore, "SELECT " + columns + " FROM events WHERE room = ? AND kind = 'post' AND seq < ? ORDER BY seq DESC LIMIT ?"},
 		{&r.postsAfter, "SELECT " + columns + " FROM events WHERE room = ? AND kind = 'post' AND seq > ? ORDER BY seq LIMIT ?"},
 		{&r.about, "SELECT " + columns + ` FROM events INDEXED BY events_about
@@ -58,6 +58,13 @@ func (r *readers) prepare(ctx context.Context) error {
 		{&r.floor, roomFloor},
 		{&r.reads, "SELECT room, seq FROM reads WHERE user = ?"},
 		{&r.unsearched, unsearchedRoom},
+		{&r.session, "SELECT " + sessionColumns + " FROM sessions WHERE token_hash = ? AND expires_at > ?"},
+		{&r.sessions, "SELECT " + sessionColumns + " FROM sessions WHERE expires_at > ?"},
+		{&r.userSessions, "SELECT " + sessionColumns + " FROM sessions WHERE user = ? AND expires_at > ? ORDER BY created_at DESC"},
+		{&r.account, "SELECT " + accountColumns + " FROM accounts WHERE user = ?"},
+		{&r.accountByKey, "SELECT " + accountColumns + " FROM accounts WHERE name_key = ?"},
+		{&r.accounts, "SELECT " + accountColumns + " FROM accounts"},
+		{&r.changes, "SELECT subject, at FROM changes WHERE at >= ? ORDER BY at"},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, p.query)
 		if err != nil {

@@ -96,6 +96,7 @@ func steps() []string {
 			DELETE FROM search WHERE rowid = (SELECT id FROM searched WHERE room = OLD.room AND seq = OLD.seq);
 			DELETE FROM searched WHERE room = OLD.room AND seq = OLD.seq;
 		END;`,
+		accountStep,
 	}
 }
 

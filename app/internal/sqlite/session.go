@@ -17,7 +17,8 @@ func (s *Store) PutSession(ctx context.Context, session chat.Session) error {
 			return err
 		}
 		_, err := c.put.Exec(session.TokenHash[:], session.User.ID, session.User.Name,
-			session.CreatedAt.UnixMilli(), session.ExpiresAt.UnixMilli())
+			session.CreatedAt.UnixMilli(), session.ExpiresAt.UnixMilli(),
+			unixOrZero(session.SeenAt), session.Agent, session.Retired)
 		return err
 	})
 	if err != nil {
@@ -28,18 +29,26 @@ func (s *Store) PutSession(ctx context.Context, session chat.Session) error {
 
 // Session is [chat.Store]'s.
 func (s *Store) Session(ctx context.Context, tokenHash [32]byte) (chat.Session, error) {
-	session := chat.Session{TokenHash: tokenHash}
-	var created, expires int64
-	err := s.readers.session.QueryRowContext(ctx, tokenHash[:], s.now().UnixMilli()).
-		Scan(&session.User.ID, &session.User.Name, &created, &expires)
+	session, err := scanSession(s.readers.session.QueryRowContext(ctx, tokenHash[:], s.now().UnixMilli()))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return chat.Session{}, fmt.Errorf("session: %w", chat.ErrNotFound)
 	case err != nil:
 		return chat.Session{}, s.readFault(ctx, err)
 	}
-	session.CreatedAt, session.ExpiresAt = milliseconds(created), milliseconds(expires)
 	return session, nil
+}
+
+const sessionColumns = "token_hash, user, name, created_at, expires_at, seen_at, agent, retired"
+
+// scanSession reads a row of sessionColumns.
+func scanSession(row interface{ Scan(...any) error }) (s chat.Session, err error) {
+	var hash []byte
+	var created, expires, seen int64
+	err = row.Scan(&hash, &s.User.ID, &s.User.Name, &created, &expires, &seen, &s.Agent, &s.Retired)
+	copy(s.TokenHash[:], hash)
+	s.CreatedAt, s.ExpiresAt, s.SeenAt = milliseconds(created), milliseconds(expires), timeOrZero(seen)
+	return s, err
 }
 
 // DeleteSession is [chat.Store]'s.

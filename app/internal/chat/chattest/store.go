@@ -72,6 +72,9 @@ func Store(t *testing.T, s Implementation) {
 		t.Run(test.promise, func(t *testing.T) { test.check(t, s) })
 	}
 	amendedPosts(t, s)
+	for _, test := range accountTests {
+		t.Run(test.promise, func(t *testing.T) { test.check(t, s) })
+	}
 }
 
 // fresh is a store on a new log, closed with the test.
