@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/mongo"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
@@ -23,6 +24,7 @@ type config struct {
 	origins []string
 	trusted []netip.Prefix
 	listen  string // "" when not asked for
+	signup  auth.Signup
 }
 
 const defaultListen = "127.0.0.1:3000"
@@ -34,11 +36,12 @@ var (
 	dataSetting    = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
 	originsSetting = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
 	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-Proto is believed (default loopback)"}
+	signupSetting  = setting{"signup", "", "who may keep a name: open or closed; $SIGNUP can say code:SECRET as well (default open)"}
 	listenSetting  = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
 )
 
 func addSettings(f *pflag.FlagSet) {
-	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, listenSetting} {
+	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, signupSetting, listenSetting} {
 		usage := s.usage
 		if s.env != "" {
 			usage += " [$" + s.env + "]"
@@ -76,11 +79,30 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 		c.trusted, bad = parsePrefixes(split(v))
 		err = errors.Join(err, in(where, bad))
 	}
+	var bad error
+	c.signup, bad = readSignup(f)
+	err = errors.Join(err, bad)
 	if c.listen, where = listenSetting.value(f); where != "" {
 		_, bad := address.Parse(c.listen)
 		err = errors.Join(err, in(where, bad))
 	}
 	return c, err
+}
+
+// readSignup returns who may keep a name. A flag shows what it says to everybody
+// on the machine, so it takes no code.
+func readSignup(f *pflag.FlagSet) (auth.Signup, error) {
+	v, where := signupSetting.value(f)
+	if where == "" {
+		var err error
+		if v, where, err = signupSecret.value(); err != nil {
+			return auth.Signup{}, err
+		}
+	} else if v != string(auth.SignupOpen) && v != string(auth.SignupClosed) {
+		return auth.Signup{}, in(where, errors.New("must be open or closed: a code belongs into $"+signupSecret.env+", where nobody else can read it"))
+	}
+	s, err := auth.ParseSignup(v)
+	return s, in(where, err)
 }
 
 // readMongo returns the URI of a MongoDB database, "" if there is none.

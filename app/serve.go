@@ -86,13 +86,13 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 // serveStore runs everything that needs the store; when it returns nothing
 // does any more.
 func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
-	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log})
+	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log, NameKey: auth.NameKey})
 	keeper := handover.New(boss.worker, hub)
 	v, rev := stamp()
 	server, err := web.New(web.Options{
 		Hub:     hub,
 		Store:   store,
-		Auth:    auth.New(store, hub),
+		Auth:    auth.New(auth.Options{Store: store, Present: hub, Signup: c.signup}),
 		Build:   web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()},
 		Log:     log,
 		Keeper:  keeper,

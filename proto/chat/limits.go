@@ -50,6 +50,8 @@ const (
 	CloseSilent      = 4001 // the client did not answer pings: reconnect and resume
 	CloseHelloMissed = 4002 // no hello within HelloTimeout
 	CloseBadFrame    = 4500 // not a frame of this protocol: reconnecting repeats it
-	CloseVersion     = 4501 // another wire version: reload the page
-	CloseNoSession   = 4502 // the session has ended: sign in again
+	CloseSessionGone = 4401 // the session is another now, or its user: ask who you are, and reconnect
+	CloseSignedOut   = 4501 // the session has ended: sign in again
+	CloseBanned      = 4503 // the user is banned
+	CloseVersion     = 4504 // another wire version: reload the page
 )

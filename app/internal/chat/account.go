@@ -71,6 +71,11 @@ type Accounts interface {
 	// newest first.
 	UserSessions(ctx context.Context, userID string) ([]Session, error)
 
+	// UpdateSession stores the name of a session's user, SeenAt and Agent. Its end
+	// is only ever brought forward, and what is retired stays so, whoever updates
+	// it at once. ErrNotFound if it has ended: it does not come back.
+	UpdateSession(ctx context.Context, s Session) error
+
 	// DeleteSessions ends all sessions of a user but those of keep.
 	DeleteSessions(ctx context.Context, userID string, keep ...[32]byte) error
 

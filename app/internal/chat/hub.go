@@ -35,12 +35,19 @@ type Options struct {
 	// Admin tells whether a user may delete what others have said. nil: nobody
 	// may. Any goroutine calls it.
 	Admin func(user string) bool
+
+	// NameKey returns what names have in common that cannot be here at once. nil:
+	// [FoldName].
+	NameKey func(name string) string
 }
 
 func (o Options) withDefaults() Options {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
 	o.PresenceEvery = cmp.Or(o.PresenceEvery, 250*time.Millisecond)
+	if o.NameKey == nil {
+		o.NameKey = FoldName
+	}
 	return o
 }
 
@@ -113,9 +120,9 @@ func (h *Hub) Epoch() string { return h.store.Epoch() }
 // Connect makes a user's connection a member that has no room open yet. The
 // caller closes it.
 func (h *Hub) Connect(u User, out Outlet) *Member {
+	as := identity{h.o.NameKey(u.Name), u.ID}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	as := identity{FoldName(u.Name), u.ID}
 	if h.named[as]++; h.named[as] == 1 {
 		h.names[as.folded]++
 	}
@@ -125,11 +132,11 @@ func (h *Hub) Connect(u User, out Outlet) *Member {
 }
 
 func (h *Hub) disconnected(m *Member) {
+	as := identity{h.o.NameKey(m.user.Name), m.user.ID}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.stalled, m)
 	h.disown(m)
-	as := identity{FoldName(m.user.Name), m.user.ID}
 	if h.named[as]--; h.named[as] > 0 {
 		return
 	}
@@ -144,9 +151,9 @@ func (h *Hub) disconnected(m *Member) {
 type identity struct{ folded, id string }
 
 // NameTaken reports whether a user other than userID is connected under a name
-// that folds to the same, here or at a peer.
+// with the same key, here or at a peer.
 func (h *Hub) NameTaken(name, userID string) bool {
-	folded := FoldName(name)
+	folded := h.o.NameKey(name)
 	h.mu.Lock()
 	users := h.names[folded]
 	taken := users > 1 || users == 1 && h.named[identity{folded, userID}] == 0
@@ -161,7 +168,7 @@ func (h *Hub) nameAtPeer(folded, userID string) bool {
 	}
 	for _, r := range h.all() {
 		for _, u := range r.roster.Load().users {
-			if u.ID != userID && FoldName(u.Name) == folded {
+			if u.ID != userID && h.o.NameKey(u.Name) == folded {
 				return true
 			}
 		}

@@ -92,6 +92,26 @@ func (m *Memory) UserSessions(ctx context.Context, userID string) ([]Session, er
 	return mine, nil
 }
 
+// UpdateSession is [Accounts]'s.
+func (m *Memory) UpdateSession(ctx context.Context, s Session) error {
+	if _, err := m.Session(ctx, s.TokenHash); err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, ok := m.sessions[s.TokenHash]
+	if !ok {
+		return fmt.Errorf("update session: %w", ErrNotFound)
+	}
+	was.User.Name, was.SeenAt, was.Agent = s.User.Name, orZero(s.SeenAt), s.Agent
+	was.Retired = was.Retired || s.Retired
+	if end := milliseconds(s.ExpiresAt); end.Before(was.ExpiresAt) {
+		was.ExpiresAt = end
+	}
+	m.sessions[s.TokenHash] = was
+	return nil
+}
+
 // DeleteSessions is [Accounts]'s.
 func (m *Memory) DeleteSessions(ctx context.Context, userID string, keep ...[32]byte) error {
 	if err := ctx.Err(); err != nil {

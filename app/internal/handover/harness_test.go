@@ -114,7 +114,7 @@ func (b *boss) start(store chat.Store, change ...func(*web.Options)) *worker {
 	}
 	w.hub = chat.NewHub(chat.Options{Store: store, Bus: bus{joined}})
 	w.keeper = New(joined, w.hub)
-	o := web.Options{Hub: w.hub, Store: store, Auth: auth.New(store, w.hub), Keeper: w.keeper}
+	o := web.Options{Hub: w.hub, Store: store, Auth: auth.New(auth.Options{Store: store, Present: w.hub}), Keeper: w.keeper}
 	for _, f := range change {
 		f(&o)
 	}

@@ -29,7 +29,7 @@ func serve(t testing.TB, store chat.Store, gen int) *backend {
 	b := &backend{}
 	b.hub = chat.NewHub(chat.Options{Store: store, Bus: b})
 	server, err := web.New(web.Options{
-		Hub: b.hub, Store: store, Auth: auth.New(store, b.hub),
+		Hub: b.hub, Store: store, Auth: auth.New(auth.Options{Store: store, Present: b.hub}),
 		Build: web.Build{Version: "test", Commit: "c0", Gen: gen, PID: 1000 + gen},
 	})
 	if err != nil {

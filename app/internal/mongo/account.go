@@ -201,6 +201,32 @@ func (s *Store) UserSessions(ctx context.Context, userID string) (all []chat.Ses
 	return all, err
 }
 
+// UpdateSession is [chat.Accounts]'s.
+func (s *Store) UpdateSession(ctx context.Context, session chat.Session) error {
+	filter := append(byHash(session.TokenHash), bson.E{Key: "expires_at", Value: bson.D{{Key: "$gt", Value: bson.NewDateTimeFromTime(s.now())}}})
+	set := bson.D{
+		{Key: "name", Value: session.User.Name},
+		{Key: "seen_at", Value: unixOrZero(session.SeenAt)},
+		{Key: "agent", Value: session.Agent},
+	}
+	if session.Retired {
+		set = append(set, bson.E{Key: "retired", Value: true})
+	}
+	earlier := bson.D{{Key: "expires_at", Value: bson.NewDateTimeFromTime(session.ExpiresAt)}}
+	var matched int64
+	err := s.repeatable(ctx, "update session", func() error {
+		result, err := s.sessions.UpdateOne(ctx, filter, bson.D{{Key: "$set", Value: set}, {Key: "$min", Value: earlier}})
+		if err == nil {
+			matched = result.MatchedCount
+		}
+		return err
+	})
+	if err == nil && matched == 0 {
+		return fmt.Errorf("update session: %w", chat.ErrNotFound)
+	}
+	return err
+}
+
 // DeleteSessions is [chat.Accounts]'s.
 func (s *Store) DeleteSessions(ctx context.Context, userID string, keep ...[32]byte) error {
 	hashes := bson.A{}

@@ -33,6 +33,14 @@ type sessionDocument struct {
 	Retired   bool          `bson:"retired"`
 }
 
+func documentOfSession(session chat.Session) sessionDocument {
+	return sessionDocument{
+		Hash: session.TokenHash[:], User: session.User.ID, Name: session.User.Name,
+		CreatedAt: bson.DateTime(session.CreatedAt.UnixMilli()), ExpiresAt: bson.DateTime(session.ExpiresAt.UnixMilli()),
+		SeenAt: unixOrZero(session.SeenAt), Agent: session.Agent, Retired: session.Retired,
+	}
+}
+
 func (d sessionDocument) session() chat.Session {
 	s := chat.Session{
 		User:      chat.User{ID: d.User, Name: d.Name},
@@ -70,11 +78,7 @@ func (s *Store) sweep(ctx context.Context) {
 
 func (s *Store) putSession(ctx context.Context, session chat.Session) error {
 	replace := func() error {
-		_, err := s.sessions.ReplaceOne(ctx, byHash(session.TokenHash), sessionDocument{
-			Hash: session.TokenHash[:], User: session.User.ID, Name: session.User.Name,
-			CreatedAt: bson.DateTime(session.CreatedAt.UnixMilli()), ExpiresAt: bson.DateTime(session.ExpiresAt.UnixMilli()),
-			SeenAt: unixOrZero(session.SeenAt), Agent: session.Agent, Retired: session.Retired,
-		}, options.Replace().SetUpsert(true))
+		_, err := s.sessions.ReplaceOne(ctx, byHash(session.TokenHash), documentOfSession(session), options.Replace().SetUpsert(true))
 		return err
 	}
 	err := replace()

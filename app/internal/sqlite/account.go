@@ -142,6 +142,29 @@ func (s *Store) UserSessions(ctx context.Context, userID string) (all []chat.Ses
 	return all, err
 }
 
+// UpdateSession is [chat.Accounts]'s.
+func (s *Store) UpdateSession(ctx context.Context, session chat.Session) error {
+	var updated int64
+	err := s.writer.do(ctx, func(c *writeConn) error {
+		result, err := c.conn.ExecContext(context.Background(), `UPDATE sessions
+			SET name = ?, expires_at = min(expires_at, ?), seen_at = ?, agent = ?, retired = retired OR ?
+			WHERE token_hash = ? AND expires_at > ?`,
+			session.User.Name, session.ExpiresAt.UnixMilli(), unixOrZero(session.SeenAt), session.Agent, session.Retired,
+			session.TokenHash[:], s.now().UnixMilli())
+		if err == nil {
+			updated, err = result.RowsAffected()
+		}
+		return err
+	})
+	if err == nil && updated == 0 {
+		err = chat.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("update session: %w", err)
+	}
+	return nil
+}
+
 // DeleteSessions is [chat.Accounts]'s.
 func (s *Store) DeleteSessions(ctx context.Context, userID string, keep ...[32]byte) error {
 	args := []any{userID}

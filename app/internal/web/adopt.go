@@ -45,6 +45,7 @@ func (s *Server) Adopt(socket *ws.Conn, raw []byte) error {
 
 func (s *Server) adopt(socket *ws.Conn, m meta) error {
 	c := newConn(s, socket, m.owner())
+	c.client, c.admin = parseClient(m.Client), m.Admin
 	c.adopted, c.resync = &m, new(sync.Once)
 	c.greeted.Store(m.Greeted)
 	s.o.Hub.Warm(m.Rooms)
@@ -129,6 +130,8 @@ func (s *Server) Live() {
 	for _, c := range s.snapshot(nil) {
 		c.ours.Store(true)
 	}
+	s.arrived.Store(true)
+	s.lookNow()
 	s.o.Hub.Wake()
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
@@ -31,6 +33,14 @@ const (
 	kindStorageFull  kind = "storage_full"
 	kindStoreDamaged kind = "store_damaged"
 	kindInternal     kind = "internal"
+	kindNameKept     kind = "name_kept"
+	kindPassword     kind = "wrong_password"
+	kindKeptAlready  kind = "kept_already"
+	kindSignupClosed kind = "signup_closed"
+	kindSignupCode   kind = "wrong_code"
+	kindBanned       kind = "banned"
+	kindRate         kind = "rate"
+	kindBusy         kind = "busy"
 )
 
 // statuses says how each kind is told by HTTP.
@@ -51,6 +61,14 @@ var statuses = map[kind]int{
 	kindStorageFull:  http.StatusInsufficientStorage,
 	kindStoreDamaged: http.StatusInternalServerError,
 	kindInternal:     http.StatusInternalServerError,
+	kindNameKept:     http.StatusConflict,
+	kindPassword:     http.StatusForbidden,
+	kindKeptAlready:  http.StatusConflict,
+	kindSignupClosed: http.StatusForbidden,
+	kindSignupCode:   http.StatusForbidden,
+	kindBanned:       http.StatusForbidden,
+	kindRate:         http.StatusTooManyRequests,
+	kindBusy:         http.StatusServiceUnavailable,
 }
 
 // retryAfter is the Retry-After of a 503, in seconds.
@@ -60,9 +78,41 @@ const retryAfter = "2"
 type apiError struct {
 	kind kind
 	msg  string
+	wait time.Duration // until it may be tried again; 0: not said
 }
 
 func (e *apiError) Error() string { return e.msg }
+
+// accountErrors are those of package auth whose text is for the client.
+var accountErrors = []struct {
+	err  error
+	kind kind
+}{
+	{auth.ErrNoSession, kindNoSession},
+	{auth.ErrBanned, kindBanned},
+	{auth.ErrBusy, kindBusy},
+	{auth.ErrPassword, kindPassword},
+	{auth.ErrKeptAlready, kindKeptAlready},
+	{auth.ErrSignupClosed, kindSignupClosed},
+	{auth.ErrSignupCode, kindSignupCode},
+}
+
+// accountError returns what a client may see of an error of package auth, nil if
+// it is none.
+func accountError(err error) *apiError {
+	for _, e := range accountErrors {
+		if errors.Is(err, e.err) {
+			return &apiError{kind: e.kind, msg: e.err.Error()}
+		}
+	}
+	if errors.Is(err, auth.ErrNameTaken) {
+		return &apiError{kind: kindNameTaken, msg: "somebody else is here under this name: pick another"}
+	}
+	if errors.Is(err, chat.ErrNameKept) {
+		return &apiError{kind: kindNameKept, msg: "somebody keeps this name: sign in with its password, or pick another"}
+	}
+	return nil
+}
 
 // toAPI makes of any error one that the client may see.
 func toAPI(err error) *apiError {
@@ -71,20 +121,18 @@ func toAPI(err error) *apiError {
 	switch {
 	case errors.As(err, &api):
 		return api
+	case accountError(err) != nil:
+		return accountError(err)
 	case errors.As(err, &field):
-		return &apiError{kindBadField, field.Msg}
-	case errors.Is(err, auth.ErrNoSession):
-		return &apiError{kindNoSession, auth.ErrNoSession.Error()}
-	case errors.Is(err, auth.ErrNameTaken):
-		return &apiError{kindNameTaken, err.Error()}
+		return &apiError{kind: kindBadField, msg: field.Msg}
 	case errors.Is(err, chat.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &apiError{kindUnavailable, "the store cannot answer now, try again in a moment"}
+		return &apiError{kind: kindUnavailable, msg: "the store cannot answer now, try again in a moment"}
 	case errors.Is(err, chat.ErrFull):
-		return &apiError{kindStorageFull, "the server's disk is full, nothing was stored; its operator has to make room"}
+		return &apiError{kind: kindStorageFull, msg: "the server's disk is full, nothing was stored; its operator has to make room"}
 	case errors.Is(err, chat.ErrCorrupt):
-		return &apiError{kindStoreDamaged, "the server's database is damaged; its operator has to restore it"}
+		return &apiError{kind: kindStoreDamaged, msg: "the server's database is damaged; its operator has to restore it"}
 	default:
-		return &apiError{kindInternal, "the server made a mistake; its log has the details"}
+		return &apiError{kind: kindInternal, msg: "the server made a mistake; its log has the details"}
 	}
 }
 
@@ -95,7 +143,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= http.StatusInternalServerError && error(api) != err {
 		s.o.Log.Error("request not served", "method", r.Method, "route", r.Pattern, "err", err)
 	}
-	if status == http.StatusServiceUnavailable {
+	switch {
+	case api.wait > 0:
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((api.wait+time.Second-1)/time.Second), 10))
+	case status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	type body struct {

@@ -18,7 +18,7 @@ const maxBody = 4 << 10
 // errors are *[apiError].
 func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return &apiError{kindContentType, "the body must be JSON, with Content-Type: application/json"}
+		return &apiError{kind: kindContentType, msg: "the body must be JSON, with Content-Type: application/json"}
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
@@ -26,7 +26,7 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 		return bodyError(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return &apiError{kindBadBody, "the body must be one JSON object and nothing behind it"}
+		return &apiError{kind: kindBadBody, msg: "the body must be one JSON object and nothing behind it"}
 	}
 	return nil
 }
@@ -36,14 +36,14 @@ func bodyError(err error) error {
 	var typ *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &large):
-		return &apiError{kindTooLarge, fmt.Sprintf("the body may have %d bytes at most", maxBody)}
+		return &apiError{kind: kindTooLarge, msg: fmt.Sprintf("the body may have %d bytes at most", maxBody)}
 	case errors.As(err, &typ) && typ.Field != "":
-		return &apiError{kindBadBody, fmt.Sprintf("field %q must be a %s, not a %s", typ.Field, typ.Type, typ.Value)}
+		return &apiError{kind: kindBadBody, msg: fmt.Sprintf("field %q must be a %s, not a %s", typ.Field, typ.Type, typ.Value)}
 	case errors.As(err, &typ):
-		return &apiError{kindBadBody, "the body must be one JSON object, not a " + typ.Value}
+		return &apiError{kind: kindBadBody, msg: "the body must be one JSON object, not a " + typ.Value}
 	case errors.Is(err, io.EOF):
-		return &apiError{kindBadBody, "the body is empty, it must be one JSON object"}
+		return &apiError{kind: kindBadBody, msg: "the body is empty, it must be one JSON object"}
 	default:
-		return &apiError{kindBadBody, "the body must be one JSON object: " + strings.TrimPrefix(err.Error(), "json: ")}
+		return &apiError{kind: kindBadBody, msg: "the body must be one JSON object: " + strings.TrimPrefix(err.Error(), "json: ")}
 	}
 }

@@ -40,6 +40,8 @@ type conn struct {
 	ws      *ws.Conn
 	session [32]byte // the hash of its token
 	user    chat.User
+	admin   bool         // may delete what others post
+	client  client       // the address that it counts for
 	adopted *meta        // as another process told it, until it is ours; of whoever moves it
 	began   atomic.Int64 // the wait for hello, by the server's clock
 	pinged  atomic.Int64 // by the server's clock, 0: never
@@ -51,6 +53,7 @@ type conn struct {
 	resync  *sync.Once    // sends one; nil: there was none and will be none
 	bucket  *rate.Limiter // nil: full
 	turn    *turn         // nil while idle
+	made    string        // the room that was paid for last
 	changed bool          // what the keeper knows is old
 }
 
@@ -255,6 +258,10 @@ func (c *conn) request(r wire.Request, err error) {
 			c.nak(room, nonce, &wire.Error{Code: wire.CodeRate, Msg: "too fast: wait a moment"}, wait)
 			return
 		}
+		if wait, err := c.newRoom(room); err != nil {
+			c.nak(room, nonce, err, wait)
+			return
+		}
 		var pending *chat.Pending
 		if pending, err = c.submit(r); err == nil {
 			c.turn.postings = append(c.turn.postings, posting{room, nonce, pending})
@@ -285,12 +292,10 @@ func (c *conn) delay() time.Duration {
 	if c.bucket == nil {
 		c.bucket = rate.NewLimiter(bucketRate, bucketBurst)
 	}
-	r := c.bucket.Reserve()
-	d := r.Delay()
-	if d > 0 {
-		r.Cancel()
+	if d := takeOne(c.bucket); d > 0 {
+		return d
 	}
-	return d
+	return c.server.limits.line(c.user.ID, c.client)
 }
 
 // spent is how much is missing in the bucket.

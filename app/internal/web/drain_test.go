@@ -63,7 +63,7 @@ func (l *slowListener) Close() error {
 func TestDrainWaitsForWhatIsBeingAccepted(t *testing.T) {
 	store := chat.NewMemory()
 	hub := chat.NewHub(chat.Options{Store: store})
-	server, err := New(Options{Store: store, Hub: hub, Auth: auth.New(store, hub)})
+	server, err := New(Options{Store: store, Hub: hub, Auth: auth.New(auth.Options{Store: store, Present: hub})})
 	if err != nil {
 		t.Fatal(err)
 	}

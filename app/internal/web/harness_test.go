@@ -39,8 +39,12 @@ func open(t testing.TB, store chat.Store, change ...func(*Options, *chat.Options
 	for _, f := range change {
 		f(&o, &ho)
 	}
+	ho.NameKey = auth.NameKey
 	hub := chat.NewHub(ho)
-	o.Hub, o.Auth = hub, auth.New(store, hub)
+	o.Hub = hub
+	if o.Auth == nil {
+		o.Auth = auth.New(auth.Options{Store: store, Present: hub})
+	}
 	server, err := New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -126,6 +126,9 @@ func TestSession(t *testing.T) {
 		return resp.StatusCode, body
 	}
 	_, before := who(ann)
+	if want := `"name":"Ann","guest":true,"admin":false}`; !strings.HasSuffix(before, want+"\n") {
+		t.Errorf("got %s, want %s at the end", before, want)
+	}
 	c := h.meet(ann, hello)
 
 	resp, body := h.do("POST", "/api/session", `{"name":"ann "}`, nil)
@@ -137,22 +140,24 @@ func TestSession(t *testing.T) {
 	if resp.StatusCode != 200 || body != strings.Replace(before, `"Ann"`, `"Anna"`, 1) {
 		t.Errorf("renamed: got %d %s, want the same user", resp.StatusCode, body)
 	}
-	if got := c.closed(); got != wire.CloseGoingAway {
-		t.Errorf("the old session's connection was closed with %d, want %d", got, wire.CloseGoingAway)
+	if got := c.closed(); got != wire.CloseSessionGone {
+		t.Errorf("the old session's connection was closed with %d, want %d", got, wire.CloseSessionGone)
 	}
-	if status, _ := who(ann); status != 401 {
-		t.Errorf("the old token still holds: %d", status)
+	if status, body := who(ann); status != 200 || !strings.Contains(body, `"Anna"`) {
+		t.Errorf("the old token, a moment later: %d %s, want the same user under the new name", status, body)
 	}
 	anna := resp.Cookies()[0].Name + "=" + resp.Cookies()[0].Value
 	c = h.meet(anna, hello)
 	if resp, _ := h.do("DELETE", "/api/session", "", http.Header{"Cookie": {anna}}); resp.StatusCode != http.StatusNoContent || resp.Cookies()[0].MaxAge >= 0 {
 		t.Errorf("signed out: got %d %v", resp.StatusCode, resp.Cookies())
 	}
-	if got := c.closed(); got != wire.CloseNoSession {
-		t.Errorf("closed with %d, want %d", got, wire.CloseNoSession)
+	if got := c.closed(); got != wire.CloseSignedOut {
+		t.Errorf("closed with %d, want %d", got, wire.CloseSignedOut)
 	}
-	if status, _ := who(anna); status != 401 {
-		t.Errorf("signed out, but the token still holds: %d", status)
+	for _, cookie := range []string{ann, anna} {
+		if status, _ := who(cookie); status != 401 {
+			t.Errorf("signed out, but a token still holds: %d", status)
+		}
 	}
 }
 

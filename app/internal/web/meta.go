@@ -16,7 +16,9 @@ import (
 type meta struct {
 	ID      string   `json:"id"`
 	Name    string   `json:"name"`
-	Session []byte   `json:"session"` // the hash of its token
+	Session []byte   `json:"session"`          // the hash of its token
+	Client  string   `json:"client,omitempty"` // whom it counts for
+	Admin   bool     `json:"admin,omitempty"`
 	Greeted bool     `json:"greeted,omitempty"`
 	Rooms   []string `json:"rooms,omitempty"` // that are open
 }
@@ -57,7 +59,7 @@ func (m *meta) owner() chat.Session {
 
 // meta describes the connection as it is.
 func (c *conn) meta() *meta {
-	m := &meta{ID: c.user.ID, Name: c.user.Name, Session: c.session[:]}
+	m := &meta{ID: c.user.ID, Name: c.user.Name, Session: c.session[:], Client: c.client.String(), Admin: c.admin}
 	if c.member != nil {
 		m.Greeted, m.Rooms = true, c.member.Rooms()
 	}

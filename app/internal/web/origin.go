@@ -29,7 +29,7 @@ func parseOrigins(list []string) (origins, error) {
 func (s *Server) checkOrigin(r *http.Request) error {
 	origin := strings.ToLower(r.Header.Get("Origin"))
 	if origin == "" {
-		return &apiError{kindOrigin, "a WebSocket with a cookie needs an Origin"}
+		return &apiError{kind: kindOrigin, msg: "a WebSocket with a cookie needs an Origin"}
 	}
 	if len(s.origins) == 0 {
 		if origin == s.scheme(r)+"://"+strings.ToLower(r.Host) {
@@ -38,7 +38,7 @@ func (s *Server) checkOrigin(r *http.Request) error {
 	} else if _, ok := s.origins[origin]; ok {
 		return nil
 	}
-	return &apiError{kindOrigin, fmt.Sprintf("origin %.100q may not connect here", origin)}
+	return &apiError{kind: kindOrigin, msg: fmt.Sprintf("origin %.100q may not connect here", origin)}
 }
 
 // ValidOrigins says whether a list can be [Options].Origins.

@@ -42,19 +42,19 @@ func (s *Server) getRooms(w http.ResponseWriter, r *http.Request) {
 // readsOf returns how far whoever asks has read each room; without a session
 // nowhere.
 func (s *Server) readsOf(r *http.Request) (map[string]int64, error) {
-	session, err := s.o.Auth.Session(r.Context(), s.token(r))
-	if errors.Is(err, auth.ErrNoSession) {
+	id, err := s.o.Auth.Who(r.Context(), s.token(r))
+	if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrBanned) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.o.Hub.Reads(r.Context(), session.User.ID)
+	return s.o.Hub.Reads(r.Context(), id.Session.User.ID)
 }
 
 // getSearch answers with the posts of a room that hold words, the newest first.
 func (s *Server) getSearch(w http.ResponseWriter, r *http.Request) {
-	session, err := s.o.Auth.Session(r.Context(), s.token(r))
+	id, err := s.o.Auth.Who(r.Context(), s.token(r))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -65,11 +65,11 @@ func (s *Server) getSearch(w http.ResponseWriter, r *http.Request) {
 		err = wire.ValidRoom(room)
 	}
 	if err == nil && g.after != nil {
-		err = &apiError{kindBadField, "a search goes back: give before, not after"}
+		err = &apiError{kind: kindBadField, msg: "a search goes back: give before, not after"}
 	}
 	typed := r.URL.Query().Get("q")
 	if err == nil && (len(typed) > maxQuery || len(chat.Query(typed)) == 0) {
-		err = &apiError{kindBadField, fmt.Sprintf("q must hold a word, and at most %d bytes", maxQuery)}
+		err = &apiError{kind: kindBadField, msg: fmt.Sprintf("q must hold a word, and at most %d bytes", maxQuery)}
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -89,7 +89,7 @@ func (s *Server) getSearch(w http.ResponseWriter, r *http.Request) {
 		Room   string       `json:"room"`
 		Events []wire.Event `json:"events"`
 		More   bool         `json:"more"`
-	}{room, found.Wire(session.User.ID), found.More})
+	}{room, found.Wire(id.Session.User.ID), found.More})
 }
 
 // maxQuery bounds what is searched for, in bytes.
@@ -110,7 +110,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	head, err := s.o.Hub.Head(r.Context(), room)
 	if err == nil && head == 0 && room != chat.Lobby {
-		err = &apiError{kindNotFound, fmt.Sprintf("room %q has no events", room)}
+		err = &apiError{kind: kindNotFound, msg: fmt.Sprintf("room %q has no events", room)}
 	}
 	var h chat.History
 	if err == nil {
@@ -144,7 +144,7 @@ func parseRange(q url.Values) (g span, err error) {
 		return g, err
 	}
 	if g.after != nil && g.before != nil {
-		return g, &apiError{kindBadField, "give either after or before, not both"}
+		return g, &apiError{kind: kindBadField, msg: "give either after or before, not both"}
 	}
 	limit, err := parseSeq(q, "limit")
 	switch {
@@ -153,7 +153,7 @@ func parseRange(q url.Values) (g span, err error) {
 	case limit == nil:
 		return g, nil
 	case *limit < 1 || *limit > wire.MaxPage:
-		return g, &apiError{kindBadField, fmt.Sprintf("limit %d is out of range, it must be 1 to %d", *limit, wire.MaxPage)}
+		return g, &apiError{kind: kindBadField, msg: fmt.Sprintf("limit %d is out of range, it must be 1 to %d", *limit, wire.MaxPage)}
 	}
 	g.limit = int(*limit)
 	return g, nil
@@ -165,7 +165,7 @@ func parseSeq(q url.Values, key string) (*int64, error) {
 	}
 	n, err := strconv.ParseInt(q.Get(key), 10, 64)
 	if err != nil || n < 0 {
-		return nil, &apiError{kindBadField, fmt.Sprintf("%s=%.40q must be a number from 0", key, q.Get(key))}
+		return nil, &apiError{kind: kindBadField, msg: fmt.Sprintf("%s=%.40q must be a number from 0", key, q.Get(key))}
 	}
 	return &n, nil
 }

@@ -20,7 +20,7 @@ func (s *Server) routes() (http.Handler, error) {
 		}
 	}
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, &apiError{kindOrigin, "a page of another site may not do this"})
+		s.fail(w, r, &apiError{kind: kindOrigin, msg: "a page of another site may not do this"})
 	}))
 
 	api := http.NewServeMux()
@@ -28,6 +28,7 @@ func (s *Server) routes() (http.Handler, error) {
 	api.HandleFunc("GET /api/session", s.getSession)
 	api.HandleFunc("DELETE /api/session", s.deleteSession)
 	api.HandleFunc("/api/session", s.badMethod("GET, POST, DELETE"))
+	s.accountRoutes(api)
 	api.HandleFunc("GET /api/rooms", s.getRooms)
 	api.HandleFunc("/api/rooms", s.badMethod("GET"))
 	api.HandleFunc("GET /api/rooms/{room}/events", s.getEvents)
@@ -35,7 +36,7 @@ func (s *Server) routes() (http.Handler, error) {
 	api.HandleFunc("GET /api/rooms/{room}/search", s.getSearch)
 	api.HandleFunc("/api/rooms/{room}/search", s.badMethod("GET"))
 	api.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, &apiError{kindNotFound, "there is no such address here"})
+		s.fail(w, r, &apiError{kind: kindNotFound, msg: "there is no such address here"})
 	})
 
 	mux := http.NewServeMux()
@@ -92,7 +93,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (s *Server) badMethod(allow string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allow)
-		s.fail(w, r, &apiError{kindMethod, "only " + allow + " can be used here"})
+		s.fail(w, r, &apiError{kind: kindMethod, msg: "only " + allow + " can be used here"})
 	}
 }
 

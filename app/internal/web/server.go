@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,9 @@ const (
 // store, listeners, plain requests, logs.
 const spareFiles = 128
 
+// maxPerClient is how many WebSockets one address has: the nginx site allows 200.
+const maxPerClient = 256
+
 // Build tells which program this is.
 type Build struct {
 	Version string `json:"version"`
@@ -55,6 +59,7 @@ type Options struct {
 	Trusted []netip.Prefix // proxies whose X-Forwarded-Proto is believed; nil: loopback
 
 	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
+	MaxPerClient int           // WebSockets of one address at once; 0: 256
 	WriteTimeout time.Duration // how long a client may not read; 0: 10 s
 	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
 	PingEvery    time.Duration // 0: [wire.PingEvery]
@@ -67,6 +72,7 @@ func (o Options) withDefaults() Options {
 		o.Keeper = alone{}
 	}
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
+	o.MaxPerClient = cmp.Or(o.MaxPerClient, maxPerClient)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
 	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
@@ -97,16 +103,21 @@ type Server struct {
 	page     *page
 	http     *http.Server
 	origins  origins
+	limits   *limits
 	born     time.Time
 	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
 	drained  chan struct{} // closed when Drain is over
 	over     chan struct{} // closed when phaseOver begins
+	changed  chan struct{} // has the watcher look at once
+	checks   atomic.Int64  // counts the changes that connections were looked at for
+	arrived  atomic.Bool   // connections have come that no change was seen to for
 
 	mu        sync.Mutex
 	phase     phase
 	replaced  bool // draining because another process serves
 	listeners []net.Listener
 	conns     map[*ws.Conn]*conn
+	clients   map[client]int              // WebSockets of each
 	plain     map[net.Conn]http.ConnState // connections that are no WebSockets
 	serving   sync.WaitGroup              // whoever Run waits for; Add only under mu, before phaseOver
 }
@@ -139,7 +150,10 @@ func New(o Options) (*Server, error) {
 		accepted: make(chan struct{}),
 		drained:  make(chan struct{}),
 		over:     make(chan struct{}),
+		changed:  make(chan struct{}, 1),
+		limits:   newLimits(),
 		conns:    map[*ws.Conn]*conn{},
+		clients:  map[client]int{},
 		plain:    map[net.Conn]http.ConnState{},
 	}
 	handler, err := s.routes()
@@ -178,6 +192,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		close(s.accepted)
 	})
 	loops.Go(func() { s.sweep(ctx) })
+	loops.Go(func() { s.watch(ctx) })
 
 	select {
 	case <-s.drained:
@@ -268,8 +283,9 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// mayOpen tells by an *[apiError] why there can be no WebSocket more.
-func (s *Server) mayOpen() error {
+// mayOpen tells by an *[apiError] why there can be no WebSocket more, of a
+// client or at all.
+func (s *Server) mayOpen(of client) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -277,6 +293,8 @@ func (s *Server) mayOpen() error {
 		return &apiError{kind: kindDraining, msg: "this server is being replaced, connect again"}
 	case len(s.conns) >= s.o.MaxConns:
 		return &apiError{kind: kindFull, msg: "too many connections, try again in a few seconds"}
+	case of.counts() && s.clients[of] >= s.o.MaxPerClient:
+		return &apiError{kind: kindFull, msg: "too many connections from your address, close some"}
 	}
 	return nil
 }
@@ -307,6 +325,7 @@ func (s *Server) add(c *conn) (late, ok bool) {
 		return false, false
 	}
 	s.conns[c.ws] = c
+	s.count(c.client, 1)
 	s.serving.Add(1)
 	return s.phase != phaseServing, true
 }
@@ -315,7 +334,18 @@ func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c.ws)
+	s.count(c.client, -1)
 	s.serving.Done()
+}
+
+// count counts the WebSockets of a client. mu is held.
+func (s *Server) count(of client, n int) {
+	if !of.counts() {
+		return
+	}
+	if s.clients[of] += n; s.clients[of] <= 0 {
+		delete(s.clients, of)
+	}
 }
 
 // snapshot appends the connections to list.

@@ -11,6 +11,9 @@ import (
 // of them costs less than a timer for each.
 const sweepEvery = time.Second
 
+// forgetEvery is how many looks lie between two at the budgets.
+const forgetEvery = 60
+
 // pingLine asks the client for a sign of life.
 var pingLine = wire.AppendLine(nil, &wire.Ping{T: wire.KindPing})
 
@@ -21,6 +24,7 @@ func (s *Server) sweep(ctx context.Context) {
 	defer every.Stop()
 	var list []*conn
 	memory := newTidy()
+	looks := 0
 	for {
 		select {
 		case <-every.C:
@@ -30,6 +34,9 @@ func (s *Server) sweep(ctx context.Context) {
 			}
 			if memory.due() {
 				s.aside(giveBack)
+			}
+			if looks++; looks%forgetEvery == 0 {
+				s.limits.forget()
 			}
 			clear(list)
 		case <-ctx.Done():

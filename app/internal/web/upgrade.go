@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 
+	"github.com/simpletalk/simpletalk/app/internal/auth"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
@@ -16,15 +17,21 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	session, err := s.o.Auth.Session(r.Context(), token)
+	checks, from := s.checks.Load(), s.client(r)
+	err := tooFast(s.limits.addressUpgrades.take(from.String()))
+	var id auth.Identity
 	if err == nil {
-		err = s.mayOpen()
+		id, err = s.o.Auth.Who(r.Context(), token)
+	}
+	if err == nil {
+		err = s.mayOpen(from)
 	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	m := meta{ID: session.User.ID, Name: session.User.Name, Session: session.TokenHash[:]}
+	session := id.Session
+	m := meta{ID: session.User.ID, Name: session.User.Name, Session: session.TokenHash[:], Client: from.String(), Admin: id.Admin}
 	o := SocketOptions()
 	o.WriteTimeout = s.o.WriteTimeout
 	socket, err := s.o.Keeper.Accept(w, r, o, m.encode())
@@ -33,14 +40,18 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newConn(s, socket, session)
+	c.client, c.admin = from, id.Admin
 	c.ours.Store(true)
 	late, ok := s.add(c)
 	if !ok {
 		socket.CloseNow() // the drain began a moment ago: to the client a lost connection
 		return
 	}
-	go c.serve() // remove, at its end, counts it out of s.serving
-	if late {    // it came over an old HTTP connection, and moves on at once
+	go c.serve()                   // remove, at its end, counts it out of s.serving
+	if s.checks.Load() != checks { // its session may have ended before it could be found here
+		s.aside(func() { s.checkSoon(c) })
+	}
+	if late { // it came over an old HTTP connection, and moves on at once
 		s.aside(func() { c.goodbye(wire.WhyDeploy, comeBack(wire.WhyDeploy, 0)) })
 	}
 }

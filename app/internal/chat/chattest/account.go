@@ -24,6 +24,7 @@ var accountTests = []struct {
 	{"accounts survive a reopening", accountReopen},
 	{"the sessions of a user are listed and deleted", userSessions},
 	{"a session keeps what it says of itself", sessionFields},
+	{"an update brings no session back", sessionUpdates},
 	{"an anonymised author has another name everywhere", anonymised},
 	{"changes are told to everybody", changes},
 	{"an ended context ends the calls about accounts", accountContext},
@@ -250,6 +251,38 @@ func sessionFields(t *testing.T, s Implementation) {
 	wantSession(t, st, one)
 }
 
+func sessionUpdates(t *testing.T, s Implementation) {
+	st := s.fresh(t)
+	other := s.beside(t, st)
+	one, ended := session(1, time.Hour), session(2, time.Hour)
+	put(t, st, one)
+	put(t, st, ended)
+	one.User.Name, one.SeenAt, one.Retired, one.ExpiresAt = "Grace", one.CreatedAt, true, one.ExpiresAt.Add(-time.Minute)
+	if err := other.UpdateSession(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	wantSession(t, st, one)
+	stale := one // as somebody has it who read it before it was retired
+	stale.Retired, stale.ExpiresAt, stale.SeenAt = false, one.ExpiresAt.Add(time.Hour), one.SeenAt.Add(time.Minute)
+	if err := st.UpdateSession(t.Context(), stale); err != nil {
+		t.Fatal(err)
+	}
+	one.SeenAt = stale.SeenAt
+	wantSession(t, other, one)
+	if err := st.DeleteSession(t.Context(), ended.TokenHash); err != nil {
+		t.Fatal(err)
+	}
+	late := session(3, -time.Second)
+	put(t, st, late)
+	late.ExpiresAt = late.ExpiresAt.Add(time.Hour)
+	for _, gone := range []chat.Session{ended, late, session(4, time.Hour)} {
+		if err := other.UpdateSession(t.Context(), gone); !errors.Is(err, chat.ErrNotFound) {
+			t.Errorf("update of one that has ended = %v, want ErrNotFound", err)
+		}
+		wantNoSession(t, st, gone.TokenHash)
+	}
+}
+
 func anonymised(t *testing.T, s Implementation) {
 	st := s.fresh(t)
 	bob := draft("lobby", "b")
@@ -321,6 +354,7 @@ func accountContext(t *testing.T, s Implementation) {
 			return err
 		},
 		"sessions":        func() error { _, err := st.UserSessions(ctx, "u-1"); return err },
+		"update session":  func() error { return st.UpdateSession(ctx, session(1, time.Hour)) },
 		"delete sessions": func() error { return st.DeleteSessions(ctx, "u-1") },
 		"anonymise":       func() error { return st.Anonymise(ctx, "u-1", "x") },
 		"tell":            func() error { return st.Tell(ctx, "user/u-1") },

@@ -24,9 +24,11 @@ async function call(method, path, body) {
   return answer;
 }
 
-export const session = async () => (await call('GET', '/api/session')).user;
+const asUser = ({ user, name }) => ({ id: user, name });
 
-export const signIn = async (name) => (await call('POST', '/api/session', { name })).user;
+export const session = async () => asUser(await call('GET', '/api/session'));
+
+export const signIn = async (name) => asUser(await call('POST', '/api/session', { name }));
 
 // rooms returns {name: {head, members}}.
 export async function rooms() {

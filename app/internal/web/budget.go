@@ -1,0 +1,188 @@
+package web
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/simpletalk/simpletalk/app/internal/auth"
+	wire "github.com/simpletalk/simpletalk/proto/chat"
+)
+
+// allowance is how much somebody may do: burst at once, and then so many a second.
+type allowance struct {
+	rate  rate.Limit
+	burst int
+}
+
+// What a user may do over all connections, and an address for all its users.
+// Many people may share an address: behind it may be a school.
+var (
+	userLines    = allowance{bucketRate, bucketBurst}
+	addressLines = allowance{200, 1000}
+
+	userRooms    = allowance{1.0 / 30, 10} // posts into rooms that were empty
+	addressRooms = allowance{1.0 / 5, 50}
+
+	addressSignIns  = allowance{2, 60}
+	addressUpgrades = allowance{20, 300}
+
+	// Passwords that are tried for one name: from one address, and from all
+	// together. The second is large, since it keeps out whose name it is as well.
+	nameTriesHere = allowance{1.0 / 10, 10}
+	nameTries     = allowance{1, 100}
+)
+
+// maxBudgets bounds how many are remembered of each allowance.
+const maxBudgets = 1 << 16
+
+// budgets is what is left of an allowance, for everybody who has used it of late.
+// Its methods may be called concurrently.
+type budgets struct {
+	allowance
+
+	mu   sync.Mutex
+	left map[string]*rate.Limiter
+}
+
+func newBudgets(a allowance) *budgets {
+	return &budgets{allowance: a, left: map[string]*rate.Limiter{}}
+}
+
+// take takes one from somebody's budget, or says how long it takes until it can
+// be taken. Nobody in particular, "", has all.
+func (b *budgets) take(of string) time.Duration {
+	if of == "" {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.left[of]
+	if l == nil {
+		b.makeRoom()
+		l = rate.NewLimiter(b.rate, b.burst)
+		b.left[of] = l
+	}
+	return takeOne(l)
+}
+
+// takeOne takes a token, or says when there will be one.
+func takeOne(l *rate.Limiter) time.Duration {
+	r := l.Reserve()
+	d := r.Delay()
+	if d > 0 {
+		r.Cancel()
+	}
+	return d
+}
+
+// makeRoom forgets anybody when there are too many: whoever has so many addresses
+// is not stopped by counting them. mu is held.
+func (b *budgets) makeRoom() {
+	if len(b.left) < maxBudgets {
+		return
+	}
+	b.forgetFull()
+	for of := range b.left {
+		if len(b.left) < maxBudgets {
+			return
+		}
+		delete(b.left, of)
+	}
+}
+
+// forget forgets whose budget is whole again.
+func (b *budgets) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgetFull()
+}
+
+func (b *budgets) forgetFull() {
+	for of, l := range b.left {
+		if l.Tokens() >= float64(b.burst) {
+			delete(b.left, of)
+		}
+	}
+}
+
+// limits are all budgets of a server, and the connections of each address.
+type limits struct {
+	userLines, addressLines         *budgets
+	userRooms, addressRooms         *budgets
+	addressSignIns, addressUpgrades *budgets
+	nameTriesHere, nameTries        *budgets
+}
+
+func newLimits() *limits {
+	return &limits{
+		userLines: newBudgets(userLines), addressLines: newBudgets(addressLines),
+		userRooms: newBudgets(userRooms), addressRooms: newBudgets(addressRooms),
+		addressSignIns: newBudgets(addressSignIns), addressUpgrades: newBudgets(addressUpgrades),
+		nameTriesHere: newBudgets(nameTriesHere), nameTries: newBudgets(nameTries),
+	}
+}
+
+// forget forgets whoever has not done anything for a while.
+func (l *limits) forget() {
+	for _, b := range []*budgets{
+		l.userLines, l.addressLines, l.userRooms, l.addressRooms,
+		l.addressSignIns, l.addressUpgrades, l.nameTriesHere, l.nameTries,
+	} {
+		b.forget()
+	}
+}
+
+// line takes what a line of a user costs, and returns how long to wait if it
+// cannot be paid.
+func (l *limits) line(user string, c client) time.Duration {
+	return max(l.userLines.take(user), l.addressLines.take(c.String()))
+}
+
+// room takes what a new room costs.
+func (l *limits) room(user string, c client) time.Duration {
+	return max(l.userRooms.take(user), l.addressRooms.take(c.String()))
+}
+
+// try takes what it costs to try a password for a name.
+func (l *limits) try(name string, c client) time.Duration {
+	key := auth.NameKey(name)
+	if c.counts() {
+		if d := l.nameTriesHere.take(c.String() + " " + key); d > 0 {
+			return d
+		}
+	}
+	return l.nameTries.take("name " + key)
+}
+
+// tooFast is the answer to whoever has to wait. It is an *[apiError].
+func tooFast(wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	return &apiError{kind: kindRate, msg: "too many requests, try again in " + seconds(wait), wait: wait}
+}
+
+// seconds says how long, for people; whole, and one at least.
+func seconds(d time.Duration) string {
+	d = d.Round(time.Second)
+	if d <= time.Second {
+		return "a second"
+	}
+	return d.String()
+}
+
+// newRoom takes what the first post into a room costs, or tells by a *[wire.Error]
+// that the user makes rooms too fast. retry is how long to wait. Further posts may
+// follow before the first is stored.
+func (c *conn) newRoom(room string) (retry time.Duration, err error) {
+	if room == c.made || !c.server.o.Hub.IsNew(room) {
+		return 0, nil
+	}
+	if wait := c.server.limits.room(c.user.ID, c.client); wait > 0 {
+		return wait, &wire.Error{Code: wire.CodeRate, Msg: "too many new rooms: wait a while"}
+	}
+	c.made = room
+	return 0, nil
+}
