@@ -67,6 +67,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/fatih/color":            {module + "/supervisor"},
 		"github.com/coreos/go-systemd/v22":  {module + "/supervisor/internal/sdnotify"},
 		"github.com/schollz/progressbar/v3": {module + "/supervisor"},
+		"github.com/cloudflare/tableflip":   {module + "/supervisor/internal/upgrade"},
 		"github.com/rivo/uniseg":            {module + "/app/internal/auth"},
 		"go.mau.fi/util":                    {module + "/app/internal/auth"},
 		"golang.org/x/crypto":               {module + "/app/internal/auth"},

@@ -39,6 +39,7 @@ func (a Account) Banned() bool { return !a.BannedAt.IsZero() }
 type Change struct {
 	Subject string    // as [UserSubject] and [RoomSubject] make them
 	At      time.Time // by the clock of whoever changed it
+	Mark    int64     // random: two changes of one moment differ
 }
 
 // Accounts are what a [Store] keeps of users. Guarantees, beyond those of

@@ -24,7 +24,7 @@ type Memory struct {
 	sessions map[[32]byte]Session
 	reads    map[string]map[string]int64 // by user and room
 	accounts map[string]Account          // by user id
-	changes  map[string]time.Time        // by subject
+	changes  map[string]Change           // by subject
 }
 
 // memoryRoom is one log: the event with Seq n is events[n-1].
@@ -50,7 +50,7 @@ func NewMemory() *Memory {
 		sessions: map[[32]byte]Session{},
 		reads:    map[string]map[string]int64{},
 		accounts: map[string]Account{},
-		changes:  map[string]time.Time{},
+		changes:  map[string]Change{},
 	}
 }
 

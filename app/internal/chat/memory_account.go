@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -151,9 +152,9 @@ func (m *Memory) Tell(ctx context.Context, subject string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.changes[subject] = milliseconds(m.now())
-	for old, at := range m.changes {
-		if m.now().Sub(at) > ChangesKept {
+	m.changes[subject] = Change{subject, milliseconds(m.now()), rand.Int64()}
+	for old, c := range m.changes {
+		if m.now().Sub(c.At) > ChangesKept {
 			delete(m.changes, old)
 		}
 	}
@@ -168,9 +169,9 @@ func (m *Memory) Changes(ctx context.Context, since time.Time) ([]Change, error)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var all []Change
-	for subject, at := range m.changes {
-		if !at.Before(milliseconds(since)) {
-			all = append(all, Change{subject, at})
+	for _, c := range m.changes {
+		if !c.At.Before(milliseconds(since)) {
+			all = append(all, c)
 		}
 	}
 	slices.SortFunc(all, func(a, b Change) int { return a.At.Compare(b.At) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -277,6 +278,7 @@ func (s *Store) repeatable(ctx context.Context, doing string, write func() error
 type changeDocument struct {
 	Subject string        `bson:"_id"`
 	At      bson.DateTime `bson:"at"`
+	Mark    int64         `bson:"mark"` // random: two of one moment differ
 }
 
 // Tell is [chat.Accounts]'s.
@@ -284,7 +286,7 @@ func (s *Store) Tell(ctx context.Context, subject string) error {
 	now := s.now()
 	replace := func() error {
 		_, err := s.changes.ReplaceOne(ctx, bson.D{{Key: "_id", Value: subject}},
-			changeDocument{subject, bson.NewDateTimeFromTime(now)}, options.Replace().SetUpsert(true))
+			changeDocument{subject, bson.NewDateTimeFromTime(now), rand.Int64()}, options.Replace().SetUpsert(true))
 		return err
 	}
 	return s.repeatable(ctx, "tell of a change", func() error {
@@ -304,7 +306,7 @@ func (s *Store) Tell(ctx context.Context, subject string) error {
 func (s *Store) Changes(ctx context.Context, since time.Time) (all []chat.Change, err error) {
 	filter := bson.D{{Key: "at", Value: bson.D{{Key: "$gte", Value: bson.NewDateTimeFromTime(since)}}}}
 	err = eachDocument(ctx, s, s.changes, filter, bson.D{{Key: "at", Value: 1}}, func(d changeDocument) error {
-		all = append(all, chat.Change{Subject: d.Subject, At: milliseconds(int64(d.At))})
+		all = append(all, chat.Change{Subject: d.Subject, At: milliseconds(int64(d.At)), Mark: d.Mark})
 		return nil
 	})
 	return all, err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ const accountStep = `
 	) STRICT, WITHOUT ROWID;
 	CREATE TABLE changes (
 		subject TEXT    NOT NULL PRIMARY KEY,
-		at      INTEGER NOT NULL -- Unix milliseconds
+		at      INTEGER NOT NULL, -- Unix milliseconds
+		mark    INTEGER NOT NULL  -- random: two of one moment differ
 	) STRICT, WITHOUT ROWID;
 	CREATE INDEX changes_at ON changes (at);`
 
@@ -199,7 +201,7 @@ func (s *Store) Tell(ctx context.Context, subject string) error {
 		if _, err := c.conn.ExecContext(context.Background(), "DELETE FROM changes WHERE at < ?", old); err != nil {
 			return err
 		}
-		_, err := c.conn.ExecContext(context.Background(), "INSERT OR REPLACE INTO changes (subject, at) VALUES (?, ?)", subject, now.UnixMilli())
+		_, err := c.conn.ExecContext(context.Background(), "INSERT OR REPLACE INTO changes (subject, at, mark) VALUES (?, ?, ?)", subject, now.UnixMilli(), rand.Int64())
 		return err
 	})
 	if err != nil {
@@ -224,7 +226,7 @@ func (s *Store) exec(ctx context.Context, doing, query string, args ...any) erro
 func (s *Store) Changes(ctx context.Context, since time.Time) (all []chat.Change, err error) {
 	scan := func(row interface{ Scan(...any) error }) (c chat.Change, err error) {
 		var at int64
-		err = row.Scan(&c.Subject, &at)
+		err = row.Scan(&c.Subject, &at, &c.Mark)
 		c.At = milliseconds(at)
 		return c, err
 	}

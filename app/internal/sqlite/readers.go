@@ -64,7 +64,7 @@ func (r *readers) prepare(ctx context.Context) error {
 		{&r.account, "SELECT " + accountColumns + " FROM accounts WHERE user = ?"},
 		{&r.accountByKey, "SELECT " + accountColumns + " FROM accounts WHERE name_key = ?"},
 		{&r.accounts, "SELECT " + accountColumns + " FROM accounts"},
-		{&r.changes, "SELECT subject, at FROM changes WHERE at >= ? ORDER BY at"},
+		{&r.changes, "SELECT subject, at, mark FROM changes WHERE at >= ? ORDER BY at"},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, p.query)
 		if err != nil {

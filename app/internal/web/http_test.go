@@ -42,7 +42,7 @@ func TestBodies(t *testing.T) {
 }
 
 // wantError checks a status and, with a code, that the body is one clear line.
-func wantError(t *testing.T, resp *http.Response, body string, status int, code kind) {
+func wantError(t testing.TB, resp *http.Response, body string, status int, code kind) {
 	t.Helper()
 	if resp.StatusCode != status {
 		t.Fatalf("got status %d %s, want %d", resp.StatusCode, body, status)

@@ -26,13 +26,13 @@ const (
 // watcher remembers which changes were seen to. It belongs to one goroutine.
 type watcher struct {
 	server *Server
-	done   map[string]time.Time // by subject
+	done   map[string]chat.Change // by subject
 }
 
 // watch looks at connections again when the store tells that what they live by
 // has changed, until ctx ends. Looking twice does no harm.
 func (s *Server) watch(ctx context.Context) {
-	w := watcher{s, map[string]time.Time{}}
+	w := watcher{s, map[string]chat.Change{}}
 	every := time.NewTicker(watchEvery)
 	defer every.Stop()
 	for {
@@ -67,19 +67,19 @@ func (w *watcher) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for subject, at := range w.done {
-		if at.Before(since) {
+	for subject, c := range w.done {
+		if c.At.Before(since) {
 			delete(w.done, subject)
 		}
 	}
 	for _, c := range changes {
-		if w.done[c.Subject].Equal(c.At) {
+		if w.done[c.Subject] == c {
 			continue
 		}
 		if err := w.server.seeTo(ctx, c.Subject); err != nil {
 			return err // it is tried again
 		}
-		w.done[c.Subject] = c.At
+		w.done[c.Subject] = c
 	}
 	return nil
 }

@@ -337,6 +337,20 @@ func changes(t *testing.T, s Implementation) {
 	if got := told(start); !slices.Equal(got, []string{"room/lobby", "user/u-1"}) {
 		t.Errorf("changes = %v", got)
 	}
+	marks := map[int64]bool{}
+	for range 5 { // within one millisecond, perhaps
+		if err := other.Tell(t.Context(), chat.RoomSubject("den")); err != nil {
+			t.Fatal(err)
+		}
+		all, err := st.Changes(t.Context(), start)
+		if err != nil || len(all) == 0 {
+			t.Fatalf("changes = %v, %v", all, err)
+		}
+		marks[all[len(all)-1].Mark] = true
+	}
+	if len(marks) != 5 {
+		t.Errorf("five changes have %d marks", len(marks))
+	}
 	if got := told(time.Now().Add(time.Minute)); len(got) != 0 {
 		t.Errorf("changes = %v since a time to come", got)
 	}
