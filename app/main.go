@@ -67,10 +67,10 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("a command is missing: app serve, app export, app import, app load or app version")
+			return errors.New("a command is missing: app serve, app export, app import, app admin, app load or app version")
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newServe(), newExport(), newImport(), newLoad(), newVersion())
+	root.AddCommand(newServe(), newExport(), newImport(), newAdmin(), newLoad(), newVersion())
 	return root
 }

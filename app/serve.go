@@ -86,7 +86,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 // serveStore runs everything that needs the store; when it returns nothing
 // does any more.
 func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
-	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log, NameKey: auth.NameKey})
+	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log, NameKey: auth.NameKey, Admin: auth.Admins(store)})
 	keeper := handover.New(boss.worker, hub)
 	v, rev := stamp()
 	server, err := web.New(web.Options{

@@ -56,6 +56,20 @@ func (a *Auth) persons(ctx context.Context, users map[string]chat.User) (all []P
 	return all, nil
 }
 
+// adminsLimit is how long a store may take to tell.
+const adminsLimit = 2 * time.Second
+
+// Admins returns what tells whether a user is an administrator. Of whom the store
+// cannot tell is none.
+func Admins(store chat.Store) func(userID string) bool {
+	return func(userID string) bool {
+		ctx, cancel := context.WithTimeout(context.Background(), adminsLimit)
+		defer cancel()
+		account, err := store.Account(ctx, userID)
+		return err == nil && account.Admin && !account.Banned()
+	}
+}
+
 // Ban keeps a user out: connections end, and nobody can sign in as them.
 func (a *Auth) Ban(ctx context.Context, userID string) error {
 	now := a.now()

@@ -81,18 +81,19 @@ func TestUnknownNamesTakeAsLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	least := func(hash string) time.Duration {
-		best := time.Hour
-		for range 7 {
-			start := time.Now()
-			h.verify(t.Context(), hash, "some other password")
-			best = min(best, time.Since(start))
+	took := func(hash string) time.Duration {
+		start := time.Now()
+		h.verify(t.Context(), hash, "some other password")
+		return time.Since(start)
+	}
+	known, unknown := time.Hour, time.Hour
+	for range 50 { // a busy machine delays either
+		known, unknown = min(known, took(hash)), min(unknown, took(""))
+		if unknown < known*3/2 && known < unknown*3/2 {
+			return
 		}
-		return best
 	}
-	if known, unknown := least(hash), least(""); unknown < known/2 || known < unknown/2 {
-		t.Errorf("a kept name takes %v, another %v", known, unknown)
-	}
+	t.Errorf("a kept name takes %v, another %v", known, unknown)
 }
 
 // More than a few at once are turned away, soon, and the others are served.
