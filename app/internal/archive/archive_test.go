@@ -41,15 +41,26 @@ func filled(t *testing.T, s chat.Archive) chat.Archive {
 		session := chat.Session{
 			TokenHash: [32]byte{byte(i), 31: 0xff}, User: chat.User{ID: "u-1", Name: "Ada"},
 			CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+			SeenAt: time.Now(), Agent: "Browser 🙂", Retired: i == 3,
 		}
 		if err := s.PutSession(t.Context(), session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, key := range []string{"ada", "grace", ""} {
+		_, err := s.EditAccount(t.Context(), fmt.Sprint("u-", i), func(a *chat.Account) error {
+			a.User.Name, a.Key, a.Password, a.Admin, a.CreatedAt = "Ñandú 🙂", key, "$argon2id$…", i == 1, time.Now()
+			a.BannedAt = time.Now()
+			return nil
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	return s
 }
 
-var want = Counts{Rooms: 3, Events: 624, Sessions: 5}
+var want = Counts{Rooms: 3, Events: 624, Sessions: 5, Accounts: 3}
 
 func export(t *testing.T, s chat.Archive) string {
 	t.Helper()
@@ -118,8 +129,8 @@ func TestFromEachToEach(t *testing.T) {
 func sorted(stream string) string {
 	lines := strings.Split(strings.TrimSpace(stream), "\n")
 	lines = lines[:len(lines)-1]
-	for i := range lines { // few sessions: any sort will do
-		for k := i; k > 0 && strings.Contains(lines[k], `"session"`) && lines[k] < lines[k-1]; k-- {
+	for i := range lines { // few sessions and accounts: any sort will do
+		for k := i; k > 0 && !strings.Contains(lines[k], `"t":"event"`) && lines[k] < lines[k-1]; k-- {
 			lines[k], lines[k-1] = lines[k-1], lines[k]
 		}
 	}

@@ -3,8 +3,9 @@
 //
 //	{"t":"log","version":2,"epoch":E,"rooms":R,"events":N}     first; how much is coming
 //	{"t":"event","room":…,"seq":…,"at":MS,"kind":…,"author":…,"name":…,"nonce":…,"text":…,"of":SEQ?,"emoji":…?,"on":BOOL?}
-//	{"t":"session","hash":HEX,"user":…,"name":…,"created_at":MS,"expires_at":MS}
-//	{"t":"end","rooms":R,"events":N,"sessions":S,"sha256":HEX} last; the digest of all lines before
+//	{"t":"account","user":…,"name":…,"key":…,"password":HASH,"admin":BOOL,"created_at":MS,"banned_at":MS,"deleted_at":MS}
+//	{"t":"session","hash":HEX,"user":…,"name":…,"created_at":MS,"expires_at":MS,"seen_at":MS,"agent":…,"retired":BOOL}
+//	{"t":"end","rooms":R,"events":N,"sessions":S,"accounts":A,"sha256":HEX} last; the digest of all lines before
 //
 // Rooms follow one another, each from its first event to its last. A store may
 // be written meanwhile: the stream holds each room up to where it ended when

@@ -37,6 +37,13 @@ func Export(ctx context.Context, s chat.Archive, w io.Writer, progress Progress)
 			return Counts{}, err
 		}
 	}
+	err = s.EachAccount(ctx, func(account chat.Account) error {
+		e.counts.Accounts++
+		return e.write(lineOfAccount(account))
+	})
+	if err != nil {
+		return Counts{}, err
+	}
 	err = s.EachSession(ctx, func(session chat.Session) error {
 		e.counts.Sessions++
 		return e.write(lineOfSession(session))

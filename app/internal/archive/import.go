@@ -133,6 +133,10 @@ func wantEmpty(ctx context.Context, s chat.Archive) error {
 	if len(rooms) > 0 {
 		return fmt.Errorf("%w: it has %d rooms", ErrNotEmpty, len(rooms))
 	}
+	err = s.EachAccount(ctx, func(chat.Account) error { return fmt.Errorf("%w: it has accounts", ErrNotEmpty) })
+	if err != nil {
+		return err
+	}
 	return s.EachSession(ctx, func(chat.Session) error { return fmt.Errorf("%w: it has sessions", ErrNotEmpty) })
 }
 
@@ -167,6 +171,8 @@ func (i *importer) take(ctx context.Context, raw []byte) (*endLine, error) {
 		return nil, i.event(ctx, raw)
 	case kindSession:
 		return nil, i.session(ctx, raw)
+	case kindAccount:
+		return nil, i.account(ctx, raw)
 	case kindEnd:
 		var end endLine
 		if err := json.Unmarshal(raw, &end); err != nil {
@@ -174,7 +180,7 @@ func (i *importer) take(ctx context.Context, raw []byte) (*endLine, error) {
 		}
 		return &end, nil
 	default:
-		return nil, fmt.Errorf("type %q is not one of an export: event, session or end must follow", kind.T)
+		return nil, fmt.Errorf("type %q is not one of an export: event, session, account or end must follow", kind.T)
 	}
 }
 
@@ -218,6 +224,21 @@ func (i *importer) session(ctx context.Context, raw []byte) error {
 	}
 	i.counts.Sessions++
 	return persist(ctx, func() error { return i.store.PutSession(ctx, session) })
+}
+
+func (i *importer) account(ctx context.Context, raw []byte) error {
+	var line accountLine
+	if err := json.Unmarshal(raw, &line); err != nil {
+		return err
+	}
+	if line.User == "" {
+		return errors.New("an account must say whose it is")
+	}
+	i.counts.Accounts++
+	return persist(ctx, func() error {
+		_, err := i.store.EditAccount(ctx, line.User, func(a *chat.Account) error { *a = line.account(); return nil })
+		return err
+	})
 }
 
 // How long a store that is away is waited for, and how often it is asked.

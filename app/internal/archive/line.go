@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -23,6 +24,7 @@ const (
 	kindLog     = "log"
 	kindEvent   = "event"
 	kindSession = "session"
+	kindAccount = "account"
 	kindEnd     = "end"
 )
 
@@ -56,6 +58,22 @@ type sessionLine struct {
 	Name      string `json:"name"`
 	CreatedAt int64  `json:"created_at"`
 	ExpiresAt int64  `json:"expires_at"`
+	SeenAt    int64  `json:"seen_at,omitempty"` // 0 for never
+	Agent     string `json:"agent,omitempty"`
+	Retired   bool   `json:"retired,omitempty"`
+}
+
+// accountLine is what is kept of a user. Times are Unix milliseconds, 0 for never.
+type accountLine struct {
+	T         string `json:"t"`
+	User      string `json:"user"`
+	Name      string `json:"name,omitempty"`
+	Key       string `json:"key,omitempty"`
+	Password  string `json:"password,omitempty"` // a hash
+	Admin     bool   `json:"admin,omitempty"`
+	CreatedAt int64  `json:"created_at,omitempty"`
+	BannedAt  int64  `json:"banned_at,omitempty"`
+	DeletedAt int64  `json:"deleted_at,omitempty"`
 }
 
 type endLine struct {
@@ -69,11 +87,16 @@ type Counts struct {
 	Rooms    int64 `json:"rooms"`
 	Events   int64 `json:"events"`
 	Sessions int64 `json:"sessions"`
+	Accounts int64 `json:"accounts,omitempty"` // not in exports of older builds
 }
 
 // String is for people.
 func (c Counts) String() string {
-	return fmt.Sprintf("%d rooms, %d events, %d sessions", c.Rooms, c.Events, c.Sessions)
+	told := fmt.Sprintf("%d rooms, %d events, %d sessions", c.Rooms, c.Events, c.Sessions)
+	if c.Accounts > 0 {
+		told += fmt.Sprintf(", %d accounts", c.Accounts)
+	}
+	return told
 }
 
 // lineOf refuses what JSON cannot hold as it is.
@@ -102,6 +125,7 @@ func lineOfSession(s chat.Session) sessionLine {
 	return sessionLine{
 		T: kindSession, Hash: hex.EncodeToString(s.TokenHash[:]), User: s.User.ID, Name: s.User.Name,
 		CreatedAt: s.CreatedAt.UnixMilli(), ExpiresAt: s.ExpiresAt.UnixMilli(),
+		SeenAt: unixOrZero(s.SeenAt), Agent: strings.ToValidUTF8(s.Agent, ""), Retired: s.Retired,
 	}
 }
 
@@ -109,12 +133,41 @@ func (l sessionLine) session() (chat.Session, error) {
 	s := chat.Session{
 		User:      chat.User{ID: l.User, Name: l.Name},
 		CreatedAt: milliseconds(l.CreatedAt), ExpiresAt: milliseconds(l.ExpiresAt),
+		SeenAt: timeOrZero(l.SeenAt), Agent: l.Agent, Retired: l.Retired,
 	}
 	hash, err := hex.DecodeString(l.Hash)
 	if err != nil || copy(s.TokenHash[:], hash) != len(s.TokenHash) || len(hash) != len(s.TokenHash) {
 		return s, errors.New("the hash of a session must be 64 hexadecimal digits")
 	}
 	return s, nil
+}
+
+func lineOfAccount(a chat.Account) accountLine {
+	return accountLine{
+		T: kindAccount, User: a.User.ID, Name: a.User.Name, Key: a.Key, Password: a.Password, Admin: a.Admin,
+		CreatedAt: unixOrZero(a.CreatedAt), BannedAt: unixOrZero(a.BannedAt), DeletedAt: unixOrZero(a.DeletedAt),
+	}
+}
+
+func (l accountLine) account() chat.Account {
+	return chat.Account{
+		User: chat.User{ID: l.User, Name: l.Name}, Key: l.Key, Password: l.Password, Admin: l.Admin,
+		CreatedAt: timeOrZero(l.CreatedAt), BannedAt: timeOrZero(l.BannedAt), DeletedAt: timeOrZero(l.DeletedAt),
+	}
+}
+
+func unixOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func timeOrZero(unix int64) time.Time {
+	if unix == 0 {
+		return time.Time{}
+	}
+	return milliseconds(unix)
 }
 
 func milliseconds(unix int64) time.Time { return time.UnixMilli(unix).UTC() }
