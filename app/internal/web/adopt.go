@@ -50,7 +50,11 @@ func (s *Server) adopt(socket *ws.Conn, m meta) error {
 	c.greeted.Store(m.Greeted)
 	s.o.Hub.Warm(m.Rooms)
 	s.o.Hub.Expect(c.user, m.Rooms)
+	s.mu.Lock()
+	s.takePlace(c.client)
+	s.mu.Unlock()
 	if _, ok := s.add(c); !ok {
+		s.unreserve(c.client)
 		return errors.New("this server is draining")
 	}
 	go c.serve() // remove, at its end, counts it out of s.serving

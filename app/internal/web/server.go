@@ -34,6 +34,14 @@ const (
 // store, listeners, plain requests, logs.
 const spareFiles = 128
 
+// sparePlain are those of the spare ones that requests may take beside what
+// WebSockets leave.
+const sparePlain = spareFiles / 2
+
+// maxCalls is how many connections without a WebSocket one address has: a browser
+// opens six.
+const maxCalls = 256
+
 // maxPerClient is how many WebSockets one address has: the nginx site allows 200.
 const maxPerClient = 256
 
@@ -117,7 +125,9 @@ type Server struct {
 	replaced  bool // draining because another process serves
 	listeners []net.Listener
 	conns     map[*ws.Conn]*conn
-	clients   map[client]int              // WebSockets of each
+	places    int                         // WebSockets, and those that are just coming
+	clients   map[client]int              // the same, of each client
+	callers   map[client]int              // other connections of each that no proxy stands before
 	plain     map[net.Conn]http.ConnState // connections that are no WebSockets
 	serving   sync.WaitGroup              // whoever Run waits for; Add only under mu, before phaseOver
 }
@@ -154,6 +164,7 @@ func New(o Options) (*Server, error) {
 		limits:   newLimits(),
 		conns:    map[*ws.Conn]*conn{},
 		clients:  map[client]int{},
+		callers:  map[client]int{},
 		plain:    map[net.Conn]http.ConnState{},
 	}
 	handler, err := s.routes()
@@ -271,32 +282,74 @@ func (s *Server) pause(d time.Duration) bool {
 // now is the time by this server's clock.
 func (s *Server) now() time.Duration { return time.Since(s.born) }
 
-// connState follows the connections that are no WebSockets (yet).
+// connState follows the connections that are no WebSockets (yet), and closes new
+// ones of which there are too many.
 func (s *Server) connState(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch state {
-	case http.StateClosed, http.StateHijacked:
-		delete(s.plain, c)
-	default:
-		s.plain[c] = state
+	if s.follow(c, state) {
+		return
 	}
+	s.o.Log.Debug("connection refused, there are too many", "addr", c.RemoteAddr().String())
+	c.Close()
 }
 
-// mayOpen tells by an *[apiError] why there can be no WebSocket more, of a
-// client or at all.
-func (s *Server) mayOpen(of client) error {
+// follow reports whether a connection may go on.
+func (s *Server) follow(c net.Conn, state http.ConnState) bool {
+	var from client
+	if remote := c.RemoteAddr().String(); !s.isTrusted(remote) {
+		from = clientOf(peerOf(remote))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.plain[c]
+	switch {
+	case state == http.StateClosed, state == http.StateHijacked:
+		if known {
+			delete(s.plain, c)
+			addTo(s.callers, from, -1)
+		}
+		return true
+	case !known:
+		addTo(s.callers, from, 1)
+	}
+	s.plain[c] = state
+	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > maxCalls
+	return known || !full
+}
+
+// reserve takes a place for one more WebSocket of a client, which release gives
+// back, or tells by an *[apiError] why there is none.
+func (s *Server) reserve(of client) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case !s.mayAdd():
 		return &apiError{kind: kindDraining, msg: "this server is being replaced, connect again"}
-	case len(s.conns) >= s.o.MaxConns:
+	case s.places >= s.o.MaxConns:
 		return &apiError{kind: kindFull, msg: "too many connections, try again in a few seconds"}
 	case of.counts() && s.clients[of] >= s.o.MaxPerClient:
 		return &apiError{kind: kindFull, msg: "too many connections from your address, close some"}
 	}
+	s.takePlace(of)
 	return nil
+}
+
+// takePlace is reserve for a WebSocket that is there already. mu is held.
+func (s *Server) takePlace(of client) {
+	s.places++
+	addTo(s.clients, of, 1)
+}
+
+// release gives a place back. mu is held.
+func (s *Server) release(of client) {
+	s.places--
+	addTo(s.clients, of, -1)
+}
+
+// unreserve is release of a place that no connection has taken.
+func (s *Server) unreserve(of client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(of)
 }
 
 // mayAdd reports whether there can be new connections. On a server that has
@@ -316,7 +369,7 @@ func (s *Server) hold() bool {
 	return true
 }
 
-// add counts a connection in, for the goroutine that serves it; ok is false
+// add counts a connection that has its place in, for the goroutine that serves it; ok is false
 // when it came too late. late tells that the drain does not know of it.
 func (s *Server) add(c *conn) (late, ok bool) {
 	s.mu.Lock()
@@ -325,7 +378,6 @@ func (s *Server) add(c *conn) (late, ok bool) {
 		return false, false
 	}
 	s.conns[c.ws] = c
-	s.count(c.client, 1)
 	s.serving.Add(1)
 	return s.phase != phaseServing, true
 }
@@ -334,17 +386,17 @@ func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c.ws)
-	s.count(c.client, -1)
+	s.release(c.client)
 	s.serving.Done()
 }
 
-// count counts the WebSockets of a client. mu is held.
-func (s *Server) count(of client, n int) {
+// addTo counts what a client has, if it is to be counted.
+func addTo(counts map[client]int, of client, n int) {
 	if !of.counts() {
 		return
 	}
-	if s.clients[of] += n; s.clients[of] <= 0 {
-		delete(s.clients, of)
+	if counts[of] += n; counts[of] <= 0 {
+		delete(counts, of)
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		id, err = s.o.Auth.Who(r.Context(), token)
 	}
 	if err == nil {
-		err = s.mayOpen(from)
+		err = s.reserve(from)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -36,6 +36,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	o.WriteTimeout = s.o.WriteTimeout
 	socket, err := s.o.Keeper.Accept(w, r, o, m.encode())
 	if err != nil {
+		s.unreserve(from)
 		s.o.Log.Debug("not upgraded", "err", err)
 		return
 	}
@@ -44,6 +45,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	c.ours.Store(true)
 	late, ok := s.add(c)
 	if !ok {
+		s.unreserve(from)
 		socket.CloseNow() // the drain began a moment ago: to the client a lost connection
 		return
 	}
