@@ -15,7 +15,6 @@ import { mentions } from './model/mention.js';
 import { isRoomName } from './model/roomname.js';
 import { clean, length } from './model/text.js';
 
-const CHECK_SESSION_AFTER = 2; // failed attempts: perhaps it is the session that ended
 const KEEP_MESSAGES = 200; // of a room of which nobody looks at the older ones
 const MANY_MESSAGES = 400; // from here on they are let go
 const SAVE_READS_MS = 1_000;
@@ -43,8 +42,15 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       if (before.name === 'live' && conn.name !== 'live') lose();
     }
     for (const action of actions) perform(action, conn);
-    if (conn.name === 'stopped' && conn.why === 'session' && store.state.me) store.set({ me: null });
+    if (conn.name === 'stopped' && conn.why === 'session' && store.state.me) store.set({ me: null, dialog: 'none', menu: null });
+    if (conn.name === 'stopped' && conn.why === 'version' && conn !== before) askWhy(conn);
     settle();
+  }
+
+  // askWhy tells a page that is too old from one whose session was ended.
+  async function askWhy(conn) {
+    const ended = await api.session().then(() => false, (error) => error.status === 401);
+    if (ended && store.state.conn === conn) happen({ type: 'unauthorized' });
   }
 
   function perform(action, conn) {
@@ -63,7 +69,7 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
   }
 
   async function connect(conn) {
-    if (!store.state.me || conn.attempt >= CHECK_SESSION_AFTER) {
+    if (!store.state.me || conn.attempt >= connection.ASK_AFTER) {
       try {
         const [me] = await Promise.all([api.session(), store.state.epoch ? null : refreshRooms()]);
         if (store.state.conn !== conn) return;

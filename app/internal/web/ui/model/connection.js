@@ -24,8 +24,11 @@ export const STABLE_MS = 10_000; // live for so long: the next delay is the firs
 const FRESH_MS = 5_000; // a line this recent makes a probe needless
 
 const CLOSE_STOP = 4500; // this close code and above: trying again cannot help
-const CLOSE_VERSION = 4501;
+const CLOSE_VERSION = 4501; // also of a session that was ended: the client asks which
 const CLOSE_NO_SESSION = 4502;
+const CLOSE_BANNED = 4503;
+const CLOSE_ASK = 4401; // come back, but ask first whether the session still is
+export const ASK_AFTER = 2; // failed attempts after which the session is asked for
 
 export const idle = Object.freeze({ name: 'idle', attempt: 0, lost: 0 });
 
@@ -124,7 +127,7 @@ function closed(state, code, now, random) {
     return stay({ name: 'waiting', attempt: 0, lost: now, until: Math.max(now, state.bye), planned: true });
   }
   const stable = state.name === 'live' && now - state.since >= STABLE_MS;
-  const attempt = stable ? 0 : state.attempt;
+  const attempt = code === CLOSE_ASK ? ASK_AFTER : stable ? 0 : state.attempt;
   const delay = random() * Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
   return stay({ name: 'waiting', attempt: attempt + 1, lost: state.lost || now, until: now + delay, planned: false });
 }
@@ -137,6 +140,8 @@ function reason(code) {
       return 'version';
     case CLOSE_NO_SESSION:
       return 'session';
+    case CLOSE_BANNED:
+      return 'banned';
   }
   return 'protocol';
 }

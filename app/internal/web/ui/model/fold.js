@@ -10,6 +10,9 @@ export const isPost = (event) => (event.kind ?? 'post') === 'post';
 // message makes one of a post as the server tells it.
 export const message = (post) => ({ ...post, rev: post.rev ?? post.seq });
 
+// counted are the reactions to show, [emoji, {n, mine}], in the order they came.
+export const counted = (reactions) => Object.entries(reactions ?? {}).filter(([, { n }]) => n > 0);
+
 // fold returns the message after an event about it, and the same message if it
 // changes nothing. me is the id of the person at this page.
 export function fold(before, event, me) {
@@ -29,18 +32,17 @@ export function apply(before, { kind, text, ts, emoji, on, user }, me) {
       return { ...rest, text: '', deleted: true };
     }
     case 'react':
-      return { ...before, reactions: react(before.reactions ?? {}, emoji, on, user.id === me) };
+      return { ...before, reactions: react(before.reactions ?? {}, emoji, on, user, user.id === me) };
   }
   return before;
 }
 
-// react counts one reaction in or out. One's own counts once, however often it
-// is told.
-function react(reactions, emoji, on, mine) {
-  const { n, mine: had } = reactions[emoji] ?? { n: 0, mine: false };
-  if (mine && had === on) return reactions;
-  const count = Math.max(0, n + (on ? 1 : -1));
-  if (count > 0) return { ...reactions, [emoji]: { n: count, mine: mine ? on : had } };
-  const { [emoji]: _, ...rest } = reactions;
-  return rest;
+// react counts one reaction in or out. Of one person and emoji the last counts,
+// however often it is told: `who` remembers those told of here.
+function react(reactions, emoji, on, user, mine) {
+  const before = reactions[emoji] ?? { n: 0, mine: false };
+  const had = mine ? before.mine : before.who?.[user.id];
+  if (had === on) return reactions;
+  const n = Math.max(0, before.n + (on ? 1 : -1));
+  return { ...reactions, [emoji]: { n, mine: mine ? on : before.mine, who: { ...before.who, [user.id]: on } } };
 }
