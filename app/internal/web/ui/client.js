@@ -122,8 +122,10 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
     });
   }
 
-  function become(me) {
-    if (store.state.me?.id === me.id && store.state.me.name === me.name) return;
+  function become(who) {
+    const before = store.state.me;
+    const me = before?.id === who.id ? { ...before, ...who } : who;
+    if (before && Object.keys(me).every((name) => me[name] === before[name])) return;
     store.set({ me, outbox: outbox.claim(store.state.outbox, me.id) });
   }
 
@@ -453,11 +455,11 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       happen({ type: 'start' });
     },
 
-    async signIn(name) {
+    async signIn(name, password) {
       if (store.state.signingIn) return;
       store.set({ signingIn: true, signInError: '' });
       try {
-        become(await api.signIn(name));
+        become(await api.signIn(name, password));
         store.set({ signingIn: false });
         happen({ type: 'start' });
       } catch (error) {
@@ -558,6 +560,11 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       store.set({ outbox: outbox.retry(entries, entryNonce, me.id, clock.now()), spoken: spoken + 1 });
       settle();
     },
+
+    become,
+
+    // ended is told that this session is no more.
+    ended: () => happen({ type: 'unauthorized' }),
 
     discard(entryNonce) {
       store.set({ outbox: outbox.discard(store.state.outbox, entryNonce) });

@@ -58,7 +58,7 @@ function* messages(timeline, outbox, room, me) {
     yield {
       key: `${me.id} ${entry.nonce}`, seq: 0, ts: entry.ts ?? entry.at, text: entry.text,
       user: me.id, name: me.name, mine: true, state: entry.state, msg: entry.msg ?? '', nonce: entry.nonce,
-      edited: 0, deleted: false, reactions: undefined, change: '',
+      edited: 0, deleted: false, reactions: undefined, change: '', me: me.name,
     };
   }
 }
@@ -76,6 +76,6 @@ function row(message, me, changes) {
     key: `${message.user.id} ${message.nonce}`, seq: message.seq, ts: message.ts, text: shown.text ?? '',
     user: message.user.id, name: message.user.name, mine: message.user.id === me?.id,
     state: waiting?.state ?? 'sent', msg: waiting?.msg ?? '', nonce: waiting?.nonce ?? message.nonce,
-    edited: shown.edited ?? 0, deleted: Boolean(shown.deleted), reactions: shown.reactions, change: waiting?.kind ?? '',
+    edited: shown.edited ?? 0, deleted: Boolean(shown.deleted), reactions: shown.reactions, change: waiting?.kind ?? '', me: me?.name ?? '',
   };
 }
