@@ -296,7 +296,7 @@ func eval[T any](t *tab, js string) T {
 // until waits for a JavaScript condition.
 func (t *tab) until(js string) {
 	t.t.Helper()
-	_, err := chromedp.Run(t.ctx, chromedp.Poll[bool](js, chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+	_, err := chromedp.Run(t.ctx, chromedp.Poll[bool]("Boolean("+js+")", chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 	t.must("wait for "+js, err)
 }
 

@@ -19,6 +19,7 @@ export function mountSearch(dialog, client, search) {
     const link = event.target.closest('a');
     if (!link || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
+    dialog.close(); // at once: it gives the focus back before the message takes it
     search.close();
     client.openRoom(link.dataset.room, Number(link.dataset.seq));
   });
