@@ -43,14 +43,7 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
     }
     for (const action of actions) perform(action, conn);
     if (conn.name === 'stopped' && conn.why === 'session' && store.state.me) store.set({ me: null, dialog: 'none', menu: null });
-    if (conn.name === 'stopped' && conn.why === 'version' && conn !== before) askWhy(conn);
     settle();
-  }
-
-  // askWhy tells a page that is too old from one whose session was ended.
-  async function askWhy(conn) {
-    const ended = await api.session().then(() => false, (error) => error.status === 401);
-    if (ended && store.state.conn === conn) happen({ type: 'unauthorized' });
   }
 
   function perform(action, conn) {

@@ -259,9 +259,11 @@ func (t *tab) wear(l look) {
 	if l.dark {
 		scheme = "dark"
 	}
-	t.do("wear", chromedp.EmulateViewport(l.width, l.height, options...), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-	}))
+	// Several tabs are looked at and typed into at once: each is to think that it is in front.
+	t.do("wear", call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}),
+		chromedp.EmulateViewport(l.width, l.height, options...), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		}))
 }
 
 // call is a command of DevTools as a step.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 func click(selector string) chromedp.Action[chromedp.Void] { return chromedp.Click(selector) }
@@ -21,9 +22,13 @@ func discard[T any](a chromedp.Action[T]) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// keysIn types into the composer.
+// keysIn types into the composer, on a phone after a tap on it.
 func (t *tab) keysIn(keys string) {
 	t.t.Helper()
+	if t.look.touch {
+		t.click("#composer textarea")
+		t.keys(kb.End)
+	}
 	t.do("type", chromedp.SendKeys("#composer textarea", keys))
 }
 

@@ -24,10 +24,11 @@ export const STABLE_MS = 10_000; // live for so long: the next delay is the firs
 const FRESH_MS = 5_000; // a line this recent makes a probe needless
 
 const CLOSE_STOP = 4500; // this close code and above: trying again cannot help
-const CLOSE_VERSION = 4501; // also of a session that was ended: the client asks which
-const CLOSE_NO_SESSION = 4502;
+const CLOSE_SIGNED_OUT = 4501;
+const CLOSE_NO_SESSION = 4502; // what an older build says for it
 const CLOSE_BANNED = 4503;
-const CLOSE_ASK = 4401; // come back, but ask first whether the session still is
+const CLOSE_VERSION = 4504;
+const CLOSE_ASK = 4401; // the session or its name is another now: ask, then come back
 export const ASK_AFTER = 2; // failed attempts after which the session is asked for
 
 export const idle = Object.freeze({ name: 'idle', attempt: 0, lost: 0 });
@@ -138,6 +139,7 @@ function reason(code) {
   switch (code) {
     case CLOSE_VERSION:
       return 'version';
+    case CLOSE_SIGNED_OUT:
     case CLOSE_NO_SESSION:
       return 'session';
     case CLOSE_BANNED:

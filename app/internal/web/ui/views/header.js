@@ -24,7 +24,6 @@ export function mountHeader(root, client, openSearch) {
     setText(title, state.current ?? '');
     setText(count, String(n));
     people.hidden = n === 0;
-    setAttribute(people, 'aria-label', `${n} ${n === 1 ? 'person' : 'people'} here`);
     setAttribute(people, 'aria-expanded', String(state.drawer === 'people'));
     drawFaces(users.slice(0, FACES).map((user) => ({ ...user, key: `${user.id} ${user.name}` })));
 
