@@ -88,11 +88,12 @@ func showViews(b *browser, site *site, name string, l look) {
 		ada.until(`document.querySelector('#rooms.open')`)
 		check("10-rooms")
 		ada.click("#rooms .close")
+		ada.until(`getComputedStyle(document.querySelector('#scrim')).visibility === 'hidden'`)
 		ada.click("#header .who")
 		ada.until(`document.querySelector('#people.open')`)
 		check("11-people")
 		ada.click("#people .close")
-		ada.until(`!document.querySelector('.panel.open')`)
+		ada.until(`getComputedStyle(document.querySelector('#scrim')).visibility === 'hidden'`)
 	}
 	ada.click("#header .search")
 	ada.until(`document.querySelector('dialog#search').open`)
