@@ -79,6 +79,9 @@ func TestAFrozenPageCatchesUp(t *testing.T) {
 	ada.healthy()
 }
 
+// longestWait is more than the page waits between two attempts to connect.
+const longestWait = 45 * time.Second
+
 // On a slow network that breaks off now and then everything arrives once, in
 // the order it was said.
 func TestASlowAndFlakyNetwork(t *testing.T) {
@@ -88,17 +91,22 @@ func TestASlowAndFlakyNetwork(t *testing.T) {
 	slow := &network.Conditions{Latency: 300, DownloadThroughput: 50 << 10, UploadThroughput: 25 << 10}
 	ada.do("slow down", call(network.Enable, network.EnableParams{}),
 		call(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{slow}}))
+	signal := func(none bool) {
+		ada.do("change the signal", call(network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: none, Latency: 300, DownloadThroughput: 50 << 10, UploadThroughput: 25 << 10}))
+	}
 	var said []string
 	for i := range 12 {
 		if i%4 == 2 {
 			site.stop()
+			signal(true)
 		}
 		text := fmt.Sprintf("through the tunnel %d", i)
 		ada.say(text)
 		said = append(said, text)
 		if i%4 == 3 {
 			site.start()
-			ada.sees(text)
+			signal(false)
+			ada.untilWithin(longestWait, texts+`.includes(`+quote(text)+`)`)
 		}
 	}
 	if got := ada.messages(); !slices.Equal(got, said) {

@@ -2,6 +2,7 @@ package uitest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -124,7 +125,7 @@ func (s *site) fill(room string, n int) {
 		fmt.Fprintf(&b, `{"t":"event","room":%q,"seq":%d,"at":%d,"kind":"post","author":%q,"name":%q,"nonce":"n%d","text":%q}`+"\n",
 			room, i, begin.Add(time.Duration(i)*time.Minute).UnixMilli(), strings.ToLower(who), who, i, text)
 	}
-	fmt.Fprintf(&b, `{"t":"end"}`+"\n")
+	fmt.Fprintf(&b, `{"t":"end","rooms":1,"events":%d,"sessions":0,"sha256":"%x"}`+"\n", n, sha256.Sum256([]byte(b.String())))
 	cmd := exec.Command(s.app, "import", "--data", s.data)
 	cmd.Stdin = strings.NewReader(b.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -298,7 +299,12 @@ func eval[T any](t *tab, js string) T {
 // until waits for a JavaScript condition.
 func (t *tab) until(js string) {
 	t.t.Helper()
-	_, err := chromedp.Run(t.ctx, chromedp.Poll[bool]("Boolean("+js+")", chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+	t.untilWithin(patience, js)
+}
+
+func (t *tab) untilWithin(d time.Duration, js string) {
+	t.t.Helper()
+	_, err := chromedp.Run(t.ctx, chromedp.Poll[bool]("Boolean("+js+")", chromedp.WithPollingInterval(30*time.Millisecond), chromedp.WithPollingTimeout(d)))
 	t.must("wait for "+js, err)
 }
 

@@ -125,6 +125,36 @@ func showViews(b *browser, site *site, name string, l look) {
 	grace.say("and one more")
 	ada.until(`document.querySelector('#pill .text').textContent === '1 new'`)
 	check("17-pill")
+	showAccount(ada, check)
 	ada.healthy()
 	grace.healthy()
+}
+
+// showAccount keeps the guest's name, and leaves and comes back.
+func showAccount(ada *tab, check func(string)) {
+	open := func() {
+		if ada.look.touch {
+			ada.click("#header .menu")
+			ada.until(`document.querySelector('#rooms.open')`)
+		}
+		ada.click("#rooms .me")
+		ada.until(`document.querySelector('dialog#account').open`)
+	}
+	open()
+	ada.until(`!document.querySelector('#account .keep').hidden`)
+	check("18-guest")
+	ada.do("keep the name", sendKeys(`#account .keep [name="password"]`, "correct horse battery\r"))
+	ada.until(`document.querySelector('#account .done').textContent !== ''`)
+	eval[any](ada, `document.querySelectorAll('#account details').forEach(d => { d.open = true })`)
+	check("19-account")
+	ada.do("be refused", sendKeys(`#account .change [name="old"]`, "not my password"), sendKeys(`#account .change [name="password"]`, "battery staple horse\r"))
+	ada.until(`document.querySelector('#account .problem').textContent !== ''`)
+	check("20-refused")
+	ada.click("#account .signout")
+	ada.until(`!document.querySelector('#signin').hidden && !document.querySelector('#account').open`)
+	ada.click("#signin .other")
+	check("21-signin")
+	ada.do("sign in", sendKeys("#signin #name", ada.name), sendKeys("#signin #password", "correct horse battery\r"))
+	ada.live()
+	ada.sees("line 39")
 }

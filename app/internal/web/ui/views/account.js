@@ -56,7 +56,7 @@ function submits(form, run) {
 }
 
 const session = ({ id, seen, agent, here }, account) => element('li', {},
-  element('span', { class: 'agent' }, deviceOf(agent), element('small', {}, here ? 'This device' : element('time', { datetime: iso(seen), title: exact(seen) }, when(seen)))),
+  element('span', { class: 'agent' }, deviceOf(agent), element('small', {}, here || !seen ? (here ? 'This device' : '') : element('time', { datetime: iso(seen), title: exact(seen) }, when(seen)))),
   ...(here ? [] : [element('button', { type: 'button', class: 'plain', onclick: () => account.endSession(id) }, 'Sign out')]));
 
 const BROWSERS = [['Edg', 'Edge'], ['OPR', 'Opera'], ['Firefox', 'Firefox'], ['Chrom', 'Chrome'], ['Safari', 'Safari']];
