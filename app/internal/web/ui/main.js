@@ -1,9 +1,10 @@
 // The entry: it joins the client, the views and the browser.
 import { createClient } from './client.js';
 import { createStore } from './store.js';
-import { roomOfPath, roomPath } from './model/roomname.js';
+import { roomOfPath, roomPath, seqOfHash } from './model/roomname.js';
 import * as api from './platform/api.js';
 import { openSocket } from './platform/socket.js';
+import { createNotifications } from './platform/notifications.js';
 import { browserStorage, keyOf } from './platform/storage.js';
 import { createTabs } from './platform/tabs.js';
 import { mountAnnouncer } from './views/announcer.js';
@@ -43,41 +44,60 @@ function nextFrame(draw) {
 
 const storage = browserStorage();
 const store = createStore({ visible: !document.hidden }, nextFrame);
+const clock = { now: () => Date.now(), after: (ms, f) => setTimeout(f, Math.min(ms, 2 ** 31 - 1)), clear: clearTimeout.bind(globalThis) };
+const notifications = createNotifications(storage, (room, seq) => client.openRoom(room, seq));
 const client = createClient({
   store,
   api,
   openSocket,
   storage,
   tabs: createTabs({ locks: navigator.locks, storage, id: identifier() }),
-  clock: { now: () => Date.now(), after: (ms, f) => setTimeout(f, Math.min(ms, 2 ** 31 - 1)), clear: clearTimeout.bind(globalThis) },
+  clock,
   random: Math.random,
   nonce: identifier,
+  notify: notifications.tell,
 });
 
 client.start();
 const lastRoom = storage.get('room', HOME);
-client.openRoom(roomOfPath(location.pathname) ?? roomOfPath(roomPath(lastRoom)) ?? HOME);
-history.replaceState(null, '', roomPath(store.state.current));
+client.openRoom(roomOfPath(location.pathname) ?? roomOfPath(roomPath(lastRoom)) ?? HOME, seqOfHash(location.hash));
+history.replaceState(null, '', roomPath(store.state.current) + location.hash);
 
 const chat = byId('chat');
 const composer = byId('composer');
+
+// dialogs are fetched once, and once more where that has failed.
+let fetched = null;
+function dialogs() {
+  fetched ??= import('./dialogs.js')
+    .then(({ mountDialogs }) => mountDialogs({ store, client, api, clock, notifications, byId, composer: composer.querySelector('textarea') }))
+    .catch(() => {
+      fetched = null;
+      client.notice('problem', 'The server cannot be reached. Try again.');
+      return {};
+    });
+  return fetched;
+}
+const open = (name) => () => dialogs().then((each) => each[name]?.());
+
 store.watch(mountDrawers({ chat, main: byId('room'), drawers: { rooms: byId('rooms'), people: byId('people') }, scrim: byId('scrim') }, client));
 store.watch(mountSignIn(byId('signin'), client));
-store.watch(mountRooms(byId('rooms'), client));
-store.watch(mountHeader(byId('header'), client));
+store.watch(mountRooms(byId('rooms'), client, open('account')));
+store.watch(mountHeader(byId('header'), client, open('search')));
 store.watch(mountPeople(byId('people'), client, HOME));
 store.watch(mountBanner(byId('banner'), client));
 store.watch(mountComposer(composer, client));
 store.watch(mountMessages({ scroller: byId('scroller'), list: byId('messages'), pill: byId('pill'), composer: composer.querySelector('textarea') }, client));
 store.watch(mountAnnouncer(byId('announcer')));
 store.watch(mountTitle());
+(globalThis.requestIdleCallback ?? setTimeout)(dialogs);
 
 // The address is a view of the state, and going back is an act of the person.
 store.watch(({ current }) => {
   if (roomOfPath(location.pathname) !== current) history.pushState(null, '', roomPath(current));
   storage.set('room', current);
 });
-addEventListener('popstate', () => client.openRoom(roomOfPath(location.pathname) ?? HOME));
+addEventListener('popstate', () => client.openRoom(roomOfPath(location.pathname) ?? HOME, seqOfHash(location.hash)));
 
 document.addEventListener('visibilitychange', () => {
   client.setVisible(!document.hidden);
@@ -90,3 +110,10 @@ addEventListener('storage', (event) => {
 });
 addEventListener('pagehide', () => client.leave());
 setInterval(() => document.hidden || client.refreshRooms(), REFRESH_ROOMS_MS);
+
+// Ctrl or Cmd with F stays the browser's; with K it is ours, as elsewhere.
+addEventListener('keydown', (event) => {
+  if (event.key !== 'k' || !(event.ctrlKey || event.metaKey) || !store.state.me || document.querySelector('dialog[open]')) return;
+  event.preventDefault();
+  open('search')();
+});

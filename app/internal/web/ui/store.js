@@ -4,7 +4,7 @@
 import { idle } from './model/connection.js';
 
 export const initial = Object.freeze({
-  me: null, // {id, name}; null while there is no session
+  me: null, // {id, name, guest, admin}; null while there is no session
   signingIn: false,
   signInError: '',
   conn: idle,
@@ -15,13 +15,21 @@ export const initial = Object.freeze({
   directory: {}, // room → {head, members}: what the list of rooms said
   timelines: {}, // room → timeline
   people: {}, // room → presence
-  asking: {}, // room → before | after: a get without its page
+  asking: {}, // room → {how: before | after | around | join, seq}: a question without its answer
+  typing: {}, // room → who writes
   outbox: [],
   reads: {}, // room → seq
   drafts: {}, // room → text
   divider: null, // seq of the last message above the unread line, in the current room
   visible: true, // somebody looks at this tab
   atBottom: false, // the last message is on the screen
+  editing: null, // {seq, text}: the message of one's own that is in the composer
+  target: null, // {seq, found}: the message that the address names
+  menu: null, // {seq}: the message whose actions are offered
+  dialog: 'none', // none, account, search
+  account: null, // of the account dialog, see account.js
+  found: null, // of the search dialog, see search.js
+  jumps: 0, // how often this person asked for the end
   spoken: 0, // how often this person sent something here: the view follows each to the bottom
   drawer: 'none', // none, rooms, people: what slides over the messages on a small screen
   search: '', // typed into the room field

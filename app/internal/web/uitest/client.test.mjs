@@ -125,7 +125,7 @@ test('signed out elsewhere: the name form; what was not sent waits for a decisio
   tab.client.say('unsent');
   await settled();
   server.session = null;
-  server.drop(4502);
+  server.drop(4501);
   assert.equal(phase(tab.state), 'naming');
   server.mute = false;
   await tab.client.signIn('Robin2');

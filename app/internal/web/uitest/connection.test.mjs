@@ -59,7 +59,7 @@ test('close codes below 4500 mean come back', () => {
 });
 
 test('close codes from 4500 mean stop, with a reason', () => {
-  for (const [code, why] of [[4500, 'protocol'], [4501, 'version'], [4502, 'session'], [4999, 'protocol']]) {
+  for (const [code, why] of [[4500, 'protocol'], [4501, 'session'], [4502, 'session'], [4503, 'banned'], [4504, 'version'], [4999, 'protocol']]) {
     const { state } = run([...live, [closed(code), 2_000]]);
     assert.equal(state.name, 'stopped');
     assert.equal(state.why, why);

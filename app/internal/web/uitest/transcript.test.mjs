@@ -9,7 +9,7 @@ const file = new URL('../../../../proto/chat/testdata/transcript.jsonl', import.
 const entries = readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text) => JSON.parse(text));
 const lines = (dir) => entries.filter((entry) => entry.dir === dir).map(({ line }) => (typeof line === 'string' ? JSON.parse(line) : line));
 
-const known = ['welcome', 'ev', 'live', 'reset', 'ack', 'nak', 'page', 'pres', 'err', 'bye', 'resync', 'ping', 'pong'];
+const known = ['welcome', 'ev', 'live', 'reset', 'ack', 'nak', 'page', 'pres', 'err', 'bye', 'resync', 'ping', 'pong', 'read', 'typing'];
 
 test('every line of the server is understood, or of a kind to be ignored', () => {
   const said = lines('s');
@@ -26,8 +26,16 @@ test('what the page says is what the transcript says', () => {
     hello: ({ epoch = '', rooms }) => wire.hello(epoch, rooms),
     join: ({ room, seq }) => wire.join(room, seq),
     leave: ({ room }) => wire.leave(room),
-    post: wire.post,
-    get: ({ room, before, after, around }) => around !== undefined ? wire.getAround(room, around) : (before === undefined ? wire.getAfter(room, after) : wire.getBefore(room, before)),
+    post: wire.entry,
+    edit: (line) => wire.entry({ ...line, kind: 'edit' }),
+    del: (line) => wire.entry({ ...line, kind: 'del' }),
+    react: (line) => wire.entry({ ...line, kind: 'react' }),
+    read: ({ room, seq }) => wire.read(room, seq),
+    typing: ({ room }) => wire.typing(room),
+    get({ room, before, after, around }) {
+      if (before !== undefined) return wire.getBefore(room, before);
+      return after !== undefined ? wire.getAfter(room, after) : wire.getAround(room, around);
+    },
     ping: wire.ping,
     pong: wire.pong,
   };

@@ -13,10 +13,19 @@ function settle(fields) {
   });
 }
 
-test('unread is head minus read, and nothing in a room never opened', () => {
-  assert.equal(unread.count(12, 7), 5);
-  assert.equal(unread.count(12, undefined), 0);
-  assert.equal(unread.count(3, 9), 0);
+const countOf = (timelines, directory, reads) => unread.countOf({ timelines, directory, reads, me }, 'a');
+
+test('unread are the posts of others after the mark, and nothing in a room never opened', () => {
+  assert.equal(countOf({}, { a: { head: 12 } }, { a: 7 }), 5, 'of a room that is not held every event counts');
+  assert.equal(countOf({}, { a: { head: 12 } }, {}), 0);
+  assert.equal(countOf({ a: held(3) }, {}, { a: 9 }), 0);
+  const liked = { seq: 42, kind: 'react', of: 41, emoji: '👍', on: true, user: { id: 'ada' } };
+  assert.equal(countOf({ a: held(40, said(41), liked, said(43, 'me'), said(44)) }, {}, { a: 40 }), 2);
+});
+
+test('a reaction draws no line', () => {
+  const liked = { seq: 41, kind: 'react', of: 40, emoji: '👍', on: true, user: { id: 'ada' } };
+  assert.equal(settle({ timelines: { lobby: held(40, liked) }, reads: { lobby: 40 }, visible: false }).divider, null);
 });
 
 test('a room seen for the first time is read', () => {
@@ -58,6 +67,6 @@ test('another tab has read further', () => {
 });
 
 test('the total is of one’s own rooms, told by the socket or the list', () => {
-  const state = { joined: ['a', 'b'], timelines: { a: { head: 12 } }, directory: { b: { head: 5 }, c: { head: 99 } }, reads: { a: 10, b: 4, c: 0 } };
+  const state = { joined: ['a', 'b'], timelines: { a: held(12) }, directory: { b: { head: 5 }, c: { head: 99 } }, reads: { a: 10, b: 4, c: 0 } };
   assert.equal(unread.total(state), 3);
 });

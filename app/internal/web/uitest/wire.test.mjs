@@ -21,15 +21,25 @@ test('what is not of this protocol is ignored, never thrown', () => {
   assert.deepEqual(wire.parse(broken.join('\n')), []);
 });
 
-test('an event of another kind is understood without a text', () => {
-  const [line] = wire.parse(JSON.stringify({ t: 'ev', room: 'lobby', seq: 1, ts: 1, kind: 'react', user, nonce: 'n' }));
-  assert.equal(line.kind, 'react');
+test('an event of a kind that this page does not know is understood: it counts', () => {
+  const [line] = wire.parse(JSON.stringify({ t: 'ev', room: 'lobby', seq: 1, ts: 1, kind: 'sparkle', user, nonce: 'n' }));
+  assert.equal(line.kind, 'sparkle');
+});
+
+test('an event of a known kind must hold what it needs', () => {
+  const ev = (fields) => wire.parse(JSON.stringify({ t: 'ev', room: 'lobby', seq: 9, ts: 1, user, nonce: 'n', ...fields })).length;
+  assert.equal(ev({ kind: 'react', of: 1, emoji: '👍', on: true }), 1);
+  assert.equal(ev({ kind: 'react', of: 1, emoji: '👍' }), 0);
+  assert.equal(ev({ kind: 'edit', of: 1 }), 0);
+  assert.equal(ev({ kind: 'del' }), 0);
+  assert.equal(ev({ kind: 'post', text: 'x', reactions: { '👍': 3 } }), 0);
 });
 
 test('every line that this page sends is one line of JSON', () => {
   const sent = [
     wire.hello('e', { lobby: -1 }), wire.join('lobby', 3), wire.leave('lobby'),
-    wire.post({ room: 'lobby', nonce: 'n', text: 'a\nb', state: 'pending' }),
+    wire.entry({ room: 'lobby', nonce: 'n', text: 'a\nb', state: 'pending' }),
+    wire.entry({ kind: 'react', room: 'lobby', nonce: 'n', of: 3, emoji: '👍', on: true }), wire.read('lobby', 3), wire.typing('lobby'),
     wire.getBefore('lobby', 9), wire.getAfter('lobby', 9), wire.ping(), wire.pong(),
   ];
   for (const line of sent) {

@@ -47,6 +47,8 @@ function stopReason(why) {
       return { text: 'SimpleTalk has been updated.', action: 'reload' };
     case 'session':
       return { text: 'Your session has ended.' };
+    case 'banned':
+      return { text: 'You cannot take part here any more.' };
   }
   return { text: 'This page and the server do not understand each other.', action: 'reload' };
 }

@@ -24,8 +24,12 @@ export const STABLE_MS = 10_000; // live for so long: the next delay is the firs
 const FRESH_MS = 5_000; // a line this recent makes a probe needless
 
 const CLOSE_STOP = 4500; // this close code and above: trying again cannot help
-const CLOSE_VERSION = 4501;
-const CLOSE_NO_SESSION = 4502;
+const CLOSE_SIGNED_OUT = 4501;
+const CLOSE_NO_SESSION = 4502; // what an older build says for it
+const CLOSE_BANNED = 4503;
+const CLOSE_VERSION = 4504;
+const CLOSE_ASK = 4401; // the session or its name is another now: ask, then come back
+export const ASK_AFTER = 2; // failed attempts after which the session is asked for
 
 export const idle = Object.freeze({ name: 'idle', attempt: 0, lost: 0 });
 
@@ -124,7 +128,7 @@ function closed(state, code, now, random) {
     return stay({ name: 'waiting', attempt: 0, lost: now, until: Math.max(now, state.bye), planned: true });
   }
   const stable = state.name === 'live' && now - state.since >= STABLE_MS;
-  const attempt = stable ? 0 : state.attempt;
+  const attempt = code === CLOSE_ASK ? ASK_AFTER : stable ? 0 : state.attempt;
   const delay = random() * Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
   return stay({ name: 'waiting', attempt: attempt + 1, lost: state.lost || now, until: now + delay, planned: false });
 }
@@ -135,8 +139,11 @@ function reason(code) {
   switch (code) {
     case CLOSE_VERSION:
       return 'version';
+    case CLOSE_SIGNED_OUT:
     case CLOSE_NO_SESSION:
       return 'session';
+    case CLOSE_BANNED:
+      return 'banned';
   }
   return 'protocol';
 }

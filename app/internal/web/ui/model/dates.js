@@ -5,6 +5,9 @@ const dayMonth = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'num
 const dayMonthYear = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
 
+const shortDay = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+const shortDayYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric' });
+
 export const clock = (ts) => hourMinute.format(ts);
 export const exact = (ts) => full.format(ts);
 export const iso = (ts) => new Date(ts).toISOString();
@@ -24,4 +27,12 @@ export function dayName(ts, now) {
   if (ts >= yesterday && ts < today) return 'Yesterday';
   const sameYear = new Date(ts).getFullYear() === new Date(now).getFullYear();
   return (sameYear ? dayMonth : dayMonthYear).format(ts);
+}
+
+// when says a moment in few words: the time today, else the day.
+export function when(ts, now = Date.now()) {
+  const [today] = dayOf(now);
+  if (ts >= today) return clock(ts);
+  const sameYear = new Date(ts).getFullYear() === new Date(now).getFullYear();
+  return (sameYear ? shortDay : shortDayYear).format(ts);
 }

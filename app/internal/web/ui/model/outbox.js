@@ -12,14 +12,20 @@
 // stores it once. Per room only the oldest pending entry is in flight, so that
 // a refusal in the middle never lets a later message overtake an earlier one.
 //
-// Entries: {nonce, room, user, text, at, state, inFlight, retryAt, seq, ts, msg}.
-// `inFlight` is when it was sent on the present connection, 0 if it was not.
+// Entries: {kind, nonce, room, user, at, state, inFlight, retryAt, seq, ts, msg}
+// and, as their kind needs them, {text, of, emoji, on}. Kinds are those of the
+// log: post, edit, del, react. `inFlight` is when it was sent on the present
+// connection, 0 if it was not.
 
 export const ANSWER_MS = 10_000; // without an answer for so long: send again
 
-export const entry = ({ nonce, room, user, text, at }) => ({
-  nonce, room, user, text, at, state: 'pending', inFlight: 0, retryAt: 0,
+export const entry = ({ kind = 'post', nonce, room, user, text, of, emoji, on, at }) => ({
+  kind, nonce, room, user, text, of, emoji, on, at, state: 'pending', inFlight: 0, retryAt: 0,
 });
+
+// isPost tells what is a message of its own from what changes one. An entry
+// that an older build of the page left behind has no kind.
+export const isPost = (e) => (e.kind ?? 'post') === 'post';
 
 // due returns the entries to send now, at most one per room.
 export function due(entries, user, now) {
@@ -79,6 +85,9 @@ export function retry(entries, nonce, user, now) {
 }
 
 export const discard = (entries, nonce) => entries.filter((e) => e.nonce !== nonce);
+
+// about returns the entries that change the message seq of a room.
+export const about = (entries, room, seq) => entries.filter((e) => e.of === seq && e.room === room && !isPost(e));
 
 // adopt takes over what another tab, or this one before a reload, left
 // behind. What somebody else wrote under another session is not sent without

@@ -25,3 +25,6 @@ export function roomOfPath(path) {
   const name = /^\/r\/([^/]+)\/?$/.exec(path)?.[1] ?? '';
   return isRoomName(name) ? name : null;
 }
+
+// seqOfHash is the message that an address names: /r/lobby#m123.
+export const seqOfHash = (hash) => Number(/^#m([1-9][0-9]{0,14})$/.exec(hash)?.[1] ?? 0) || null;

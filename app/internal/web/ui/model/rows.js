@@ -9,6 +9,8 @@
 // Each has a key that stays the same while it means the same thing: a message
 // keeps the one it had in the outbox, so that being confirmed moves nothing.
 import { dayOf } from './dates.js';
+import { apply } from './fold.js';
+import { isPost } from './outbox.js';
 
 const GROUP_MS = 5 * 60 * 1000; // messages of one author this close form a group
 
@@ -42,20 +44,38 @@ export function rows({ timeline, outbox, room, me, divider }) {
 
 const sameGroup = (a, b) => a !== null && a.user === b.user && b.ts - a.ts < GROUP_MS;
 
+const none = [];
+
 // messages are the log's, then the outbox's in the order they were written.
 function* messages(timeline, outbox, room, me) {
-  for (const event of timeline.messages) {
-    const mine = event.user.id === me?.id;
-    yield {
-      key: `${event.user.id} ${event.nonce}`, seq: event.seq, ts: event.ts, text: event.text,
-      user: event.user.id, name: event.user.name, mine, state: 'sent', msg: '', nonce: event.nonce,
-    };
-  }
-  for (const entry of outbox) {
-    if (entry.room !== room) continue;
+  const here = outbox.filter((entry) => entry.room === room);
+  const changes = new Map();
+  for (const entry of here) if (!isPost(entry)) changes.set(entry.of, [...(changes.get(entry.of) ?? []), entry]);
+  for (const message of timeline.messages) yield row(message, me, changes.get(message.seq) ?? none);
+  if (timeline.tail) return; // what is being said belongs to the end
+  for (const entry of here) {
+    if (!isPost(entry)) continue;
     yield {
       key: `${me.id} ${entry.nonce}`, seq: 0, ts: entry.ts ?? entry.at, text: entry.text,
       user: me.id, name: me.name, mine: true, state: entry.state, msg: entry.msg ?? '', nonce: entry.nonce,
+      edited: 0, deleted: false, reactions: undefined, change: '', me: me.name,
     };
   }
+}
+
+// row shows a message as it will be when what the person did to it is done.
+// `change` names what is still on its way: '', edit, del or react.
+function row(message, me, changes) {
+  let shown = message;
+  let waiting = null;
+  for (const entry of changes) {
+    shown = apply(shown, { ...entry, ts: entry.at, user: me }, me.id);
+    if (entry.state !== 'sent' && entry.kind !== 'react') waiting = entry;
+  }
+  return {
+    key: `${message.user.id} ${message.nonce}`, seq: message.seq, ts: message.ts, text: shown.text ?? '',
+    user: message.user.id, name: message.user.name, mine: message.user.id === me?.id,
+    state: waiting?.state ?? 'sent', msg: waiting?.msg ?? '', nonce: waiting?.nonce ?? message.nonce,
+    edited: shown.edited ?? 0, deleted: Boolean(shown.deleted), reactions: shown.reactions, change: waiting?.kind ?? '', me: me?.name ?? '',
+  };
 }

@@ -1,13 +1,23 @@
-// Unread by subtraction: a room's head minus how far it was read. Reads are
+// Unread by subtraction: the posts after how far a room was read. Reads are
 // {room: seq}; a room that was never opened has none and counts nothing.
+import { end, UNKNOWN } from './timeline.js';
 
-export const count = (head, read) => (read === undefined || head < 0 ? 0 : Math.max(0, head - read));
-
-// headOf is how far a room's log is known to go: what this page holds, or what
-// the list of rooms said.
-export const headOf = (state, room) => Math.max(state.timelines[room]?.head ?? -1, state.directory[room]?.head ?? -1);
-
-export const countOf = (state, room) => count(headOf(state, room), state.reads[room]);
+// countOf counts the posts of others that this page holds. Of what it does not
+// hold it knows only how many events there are.
+export function countOf(state, room) {
+  const read = state.reads[room];
+  if (read === undefined) return 0;
+  const listed = state.directory[room]?.head ?? UNKNOWN;
+  const held = state.timelines[room];
+  if (!held || held.head === UNKNOWN) return Math.max(0, listed - read);
+  const { after, messages } = end(held);
+  let n = Math.max(0, after - read);
+  if (!held.live) n += Math.max(0, listed - Math.max(held.head, read));
+  for (let i = messages.length - 1; i >= 0 && messages[i].seq > read; i--) {
+    if (messages[i].user.id !== state.me?.id && !messages[i].deleted) n++;
+  }
+  return n;
+}
 
 export const total = (state) => state.joined.reduce((sum, room) => sum + countOf(state, room), 0);
 
@@ -44,15 +54,21 @@ export function settle(state) {
 // reading does not move it.
 function dividerAfter(state, timeline, read, now) {
   if (state.divider !== null) return state.divider < timeline.head ? state.divider : null;
-  return read !== undefined && read < timeline.head && read === now ? read : null;
+  return read !== undefined && read === now && hasNew(timeline, read, state.me?.id) ? read : null;
 }
+
+const hasNew = (timeline, read, me) => {
+  const { after, messages } = end(timeline);
+  return after > read || messages.some((message) => message.seq > read && message.user.id !== me);
+};
 
 // pastOwn skips messages of one's own that directly follow what was read.
 function pastOwn(timeline, read, me) {
-  const first = timeline.messages.findIndex((message) => message.seq > read);
-  if (first < 0) return read;
-  for (const message of timeline.messages.slice(first)) {
-    if (message.seq !== read + 1 || message.user.id !== me) break;
+  const { after, messages } = end(timeline);
+  if (after > read) return read;
+  for (const message of messages) {
+    if (message.seq <= read) continue;
+    if (message.user.id !== me) break;
     read = message.seq;
   }
   return read;

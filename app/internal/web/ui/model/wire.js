@@ -16,19 +16,35 @@ const isList = (list, item) => list === undefined || list === null || (Array.isA
 
 const isEvent = (line) =>
   isRoom(line) && isSeq(line.seq) && typeof line.kind === 'string' && Number.isFinite(line.ts) &&
-  isUser(line.user) && (line.kind !== 'post' || typeof line.text === 'string');
+  isUser(line.user) && (!Object.hasOwn(events, line.kind) || events[line.kind](line));
+
+// What an event of each kind must hold. One of a kind that is missing here is
+// of a newer server: it counts in the cursor and shows nothing.
+const events = {
+  post: (line) => (typeof line.text === 'string' || line.deleted === true) && isReactions(line.reactions),
+  edit: (line) => isSeq(line.of) && typeof line.text === 'string',
+  del: (line) => isSeq(line.of),
+  react: (line) => isSeq(line.of) && isEmoji(line.emoji) && typeof line.on === 'boolean',
+};
+
+const isEmoji = (emoji) => typeof emoji === 'string' && emoji !== '' && emoji.length <= 64;
+const isReactions = (reactions) => reactions === undefined || reactions === null ||
+  (typeof reactions === 'object' && Object.entries(reactions).every(([emoji, count]) => isEmoji(emoji) && isSeq(count?.n)));
+const isReads = (reads) => reads === undefined || reads === null || (typeof reads === 'object' && Object.values(reads).every(isSeq));
 
 // What each known kind must hold before any other module sees it. A kind that
 // is missing here is one of a newer server: ignored.
 const kinds = {
-  welcome: (line) => isUser(line.user) && typeof line.epoch === 'string' && line.ping_ms > 0,
+  welcome: (line) => isUser(line.user) && typeof line.epoch === 'string' && line.ping_ms > 0 && isReads(line.reads),
   ev: isEvent,
   live: (line) => isRoom(line) && isSeq(line.seq),
-  reset: (line) => isRoom(line) && isSeq(line.after) && isSeq(line.head),
+  reset: (line) => isRoom(line) && isSeq(line.after) && isSeq(line.head) && isList(line.events, isEvent),
   ack: (line) => isRoom(line) && typeof line.nonce === 'string' && isSeq(line.seq),
   nak: (line) => isRoom(line) && typeof line.nonce === 'string',
   page: (line) => isRoom(line) && isList(line.events, isEvent),
   pres: (line) => isRoom(line) && isSeq(line.n) && isList(line.users, isUser) && isList(line.join, isUser) && isList(line.left, (id) => typeof id === 'string'),
+  read: (line) => isRoom(line) && isSeq(line.seq),
+  typing: (line) => isRoom(line) && isList(line.users, (name) => typeof name === 'string'),
   err: (line) => typeof line.msg === 'string',
   bye: (line) => line.after_ms >= 0,
   resync: () => true,
@@ -61,8 +77,15 @@ function parseLine(text) {
 export const hello = (epoch, rooms) => JSON.stringify({ t: 'hello', v: VERSION, epoch, rooms });
 export const join = (room, seq) => JSON.stringify({ t: 'join', room, seq });
 export const leave = (room) => JSON.stringify({ t: 'leave', room });
-export const post = ({ room, nonce, text }) => JSON.stringify({ t: 'post', room, nonce, text });
-export const getBefore = (room, before) => JSON.stringify({ t: 'get', room, before, limit: PAGE_SIZE });
-export const getAfter = (room, after) => JSON.stringify({ t: 'get', room, after, limit: PAGE_SIZE });
+export const read = (room, seq) => JSON.stringify({ t: 'read', room, seq });
+export const typing = (room) => JSON.stringify({ t: 'typing', room });
+const get = (which) => (room, seq) => JSON.stringify({ t: 'get', room, [which]: seq, limit: PAGE_SIZE });
+export const getBefore = get('before');
+export const getAfter = get('after');
+export const getAround = get('around');
+
+// entry is the line of what somebody does: post, edit, delete, react.
+export const entry = ({ kind = 'post', room, nonce, of, text, emoji, on }) =>
+  JSON.stringify({ t: kind, room, nonce, of, text, emoji, on }); // what is undefined is left out
 export const ping = () => '{"t":"ping"}';
 export const pong = () => '{"t":"pong"}';

@@ -1,6 +1,7 @@
 // What assistive technology reads out: messages of others that arrive live in
 // the room on the screen. History, catching up and one's own words are silent.
 import { element } from './element.js';
+import { end } from '../model/timeline.js';
 
 const KEEP = 20;
 
@@ -19,7 +20,7 @@ export function mountAnnouncer(log) {
       seq = held.head;
       return;
     }
-    const fresh = held.messages.slice(-KEEP).filter((message) => message.seq > seq && message.user.id !== state.me?.id);
+    const fresh = end(held).messages.slice(-KEEP).filter((message) => message.seq > seq && message.user.id !== state.me?.id);
     seq = held.head;
     log.append(...fresh.map(({ user, text }) => element('p', {}, `${user.name}: ${text}`)));
     while (log.childElementCount > KEEP) log.firstChild.remove();

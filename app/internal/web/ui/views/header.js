@@ -7,7 +7,7 @@ import { countOf, total } from '../model/unread.js';
 
 const FACES = 3;
 
-export function mountHeader(root, client) {
+export function mountHeader(root, client, openSearch) {
   const title = root.querySelector('h1');
   const menu = root.querySelector('.menu');
   const badge = menu.querySelector('.badge');
@@ -15,6 +15,7 @@ export function mountHeader(root, client) {
   const count = people.querySelector('.count');
   const drawFaces = keyed(people.querySelector('.faces'), avatar, () => {});
 
+  root.querySelector('.search').addEventListener('click', openSearch);
   menu.addEventListener('click', () => client.setDrawer('rooms'));
   people.addEventListener('click', () => client.setDrawer('people'));
 
@@ -23,7 +24,6 @@ export function mountHeader(root, client) {
     setText(title, state.current ?? '');
     setText(count, String(n));
     people.hidden = n === 0;
-    setAttribute(people, 'aria-label', `${n} ${n === 1 ? 'person' : 'people'} here`);
     setAttribute(people, 'aria-expanded', String(state.drawer === 'people'));
     drawFaces(users.slice(0, FACES).map((user) => ({ ...user, key: `${user.id} ${user.name}` })));
 

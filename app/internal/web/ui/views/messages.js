@@ -20,20 +20,31 @@ export function mountMessages({ scroller, list, pill, composer }, client) {
   let placed = false; // the room on the screen has been scrolled to where it opens
   let atBottom = true;
 
+  let held = unopened; // the timeline that is drawn
+  let arrived = null; // the target that has been scrolled to
+
   const bottom = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
   const toBottom = () => (scroller.scrollTop = scroller.scrollHeight);
 
   function settle() {
     if (!placed) return;
-    atBottom = bottom() < NEAR;
+    atBottom = held.tail === null && bottom() < NEAR;
     client.setAtBottom(atBottom);
     if (scroller.scrollTop < LOAD_AHEAD) client.loadOlder();
+    if (held.tail && bottom() < LOAD_AHEAD) client.loadNewer();
   }
 
   scroller.addEventListener('scroll', settle, { passive: true });
   pill.addEventListener('click', () => {
-    scroller.scrollTo({ top: scroller.scrollHeight, behavior: calm() ? 'auto' : 'smooth' });
+    if (held.tail) client.toLatest();
+    else scroller.scrollTo({ top: scroller.scrollHeight, behavior: calm() ? 'auto' : 'smooth' });
     composer.focus();
+  });
+  // On a touch screen a message is its own button.
+  list.addEventListener('click', (event) => {
+    if (!matchMedia('(hover: none)').matches || event.target.closest('a, button') || !getSelection().isCollapsed) return;
+    const node = event.target.closest('.message[id]:not(.gone)');
+    if (node) client.openMenu({ seq: seqOf(node), view: 'actions' });
   });
   // The composer grows, the keyboard slides in, an image of the window is
   // resized: the end stays in sight.
@@ -42,16 +53,17 @@ export function mountMessages({ scroller, list, pill, composer }, client) {
     settle();
   }).observe(scroller);
 
-  roving(list, composer);
+  roving(list, composer, client);
 
   return (state) => {
     const timeline = state.timelines[state.current] ?? unopened;
     const [today] = dayOf(state.now);
     const now = { room: state.current, timeline, outbox: state.outbox, me: state.me, divider: state.divider, today };
     const changed = Object.keys(now).some((name) => now[name] !== shown[name]);
-    const said = state.spoken !== shown.spoken;
+    const said = state.spoken !== shown.spoken || state.jumps !== shown.jumps;
     if (changed || said) {
       if (now.room !== shown.room) placed = false;
+      held = timeline;
       const anchor = placed && !atBottom && !said ? firstVisible(scroller, list) : null;
       const items = rows(now).map((item) => withDayName(item, state.now));
       if (items[0]?.kind === 'start') items[0].empty = items.length === 1;
@@ -60,8 +72,9 @@ export function mountMessages({ scroller, list, pill, composer }, client) {
       if (placed) keepPlace(anchor);
       else if (timeline.messages.length > 0 || timeline.start) place();
       else client.loadOlder(); // a room that was only followed for its badge
-      shown = { ...now, spoken: state.spoken };
+      shown = { ...now, spoken: state.spoken, jumps: state.jumps };
     }
+    arrive(state.target);
     setAttribute(scroller, 'aria-busy', timeline.head === UNKNOWN ? 'true' : null);
     scroller.classList.toggle('loading', Boolean(state.asking[state.current]) || timeline.head === UNKNOWN);
     scroller.classList.toggle('empty', timeline.start && list.childElementCount === 1);
@@ -71,6 +84,20 @@ export function mountMessages({ scroller, list, pill, composer }, client) {
     setText(pillText, unread > 0 ? `${unread > 99 ? '99+' : unread} new` : '');
     setAttribute(pill, 'aria-label', unread > 0 ? `${unread} new, go to the latest` : 'Go to the latest');
   };
+
+  // arrive shows the message that the address names, once.
+  function arrive(target) {
+    if (!target?.found || target === arrived) return;
+    arrived = target;
+    const node = nodeAt(list, target.seq);
+    if (!node) return;
+    placed = true;
+    node.scrollIntoView({ block: 'center' });
+    node.classList.add('target');
+    node.addEventListener('animationend', () => node.classList.remove('target'), { once: true });
+    node.focus({ preventScroll: true });
+    settle();
+  }
 
   // place scrolls a room that was just opened to what is new in it, or to its
   // end.
@@ -87,6 +114,13 @@ export function mountMessages({ scroller, list, pill, composer }, client) {
     else toBottom();
     settle();
   }
+}
+
+const seqOf = (node) => Number(node.id.slice(1));
+
+// nodeAt is the message seq, or the first one after it.
+function nodeAt(list, seq) {
+  return document.getElementById(`m${seq}`) ?? [...list.querySelectorAll('.message[id]')].find((node) => seqOf(node) > seq);
 }
 
 const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -108,7 +142,7 @@ function firstVisible(scroller, list) {
 
 // roving makes the list one stop of the Tab key; arrows move within it, Escape
 // and any letter return to the composer.
-function roving(list, composer) {
+function roving(list, composer, client) {
   const focus = (node) => {
     if (!node) return;
     node.focus({ preventScroll: true });
@@ -143,6 +177,14 @@ function roving(list, composer) {
       case 'Escape':
         composer.focus();
         break;
+      case 'Enter':
+        if (event.target !== from || !from.id || from.classList.contains('gone')) return;
+        client.openMenu({ seq: seqOf(from), view: 'actions' });
+        break;
+      case 'Delete':
+        if (event.target !== from || !from.matches('.mine[id]:not(.gone)')) return;
+        client.openMenu({ seq: seqOf(from), view: 'delete' });
+        break;
       default:
         if (event.target === from && event.key.length === 1 && event.key !== ' ' && !event.ctrlKey && !event.metaKey && !event.altKey) composer.focus();
         return;
@@ -157,9 +199,12 @@ function roving(list, composer) {
   });
 }
 
-// keepOneTabStop: the message last moved to, else the newest.
+// keepOneTabStop: the message that has the focus, else the newest.
 function keepOneTabStop(list) {
-  if (list.querySelector('.message[tabindex="0"]')) return;
+  if (list.contains(document.activeElement)) return;
   const nodes = list.getElementsByClassName('message');
-  if (nodes.length > 0) nodes[nodes.length - 1].tabIndex = 0;
+  const newest = nodes[nodes.length - 1];
+  if (!newest || newest.tabIndex === 0) return;
+  for (const other of list.querySelectorAll('.message[tabindex="0"]')) other.tabIndex = -1;
+  newest.tabIndex = 0;
 }

@@ -4,7 +4,7 @@ import { avatar } from './avatar.js';
 import { roomList } from '../model/roomlist.js';
 import { roomName, roomPath } from '../model/roomname.js';
 
-export function mountRooms(root, client) {
+export function mountRooms(root, client, openAccount) {
   const form = root.querySelector('form');
   const input = root.querySelector('input');
   const create = root.querySelector('.create');
@@ -21,6 +21,7 @@ export function mountRooms(root, client) {
     client.openRoom(name);
   };
 
+  me.addEventListener('click', openAccount);
   input.addEventListener('input', () => client.setSearch(input.value));
   input.addEventListener('focus', () => client.refreshRooms());
   form.addEventListener('submit', (event) => {
@@ -56,7 +57,7 @@ export function mountRooms(root, client) {
     if (state.search === '' && document.activeElement !== input) input.value = '';
     if (state.me && state.me !== shownName) {
       shownName = state.me;
-      me.replaceChildren(avatar(state.me), element('span', { class: 'name' }, state.me.name));
+      me.replaceChildren(avatar(state.me), element('span', { class: 'name' }, state.me.name), element('span', { class: 'unseen' }, ', your account'));
     }
   };
 }
