@@ -62,6 +62,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"golang.org/x/time":                 {module + "/app/internal/web"},
 		"modernc.org/sqlite":                {module + "/app/internal/sqlite"},
 		"go.mongodb.org/mongo-driver/v2":    {module + "/app/internal/mongo"},
+		"github.com/nats-io/nats.go":        {module + "/app/internal/nats"},
 		"github.com/coder/websocket":        {module + "/proto/ws"},
 		"github.com/pelletier/go-toml/v2":   {module + "/supervisor/internal/config"},
 		"github.com/fatih/color":            {module + "/supervisor"},
