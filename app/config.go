@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/simpletalk/simpletalk/app/internal/mongo"
+	"github.com/simpletalk/simpletalk/app/internal/nats"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
 )
@@ -19,7 +20,8 @@ import (
 // config is what serve is told by flags and environment.
 type config struct {
 	data    string
-	mongo   string // the URI of a MongoDB database, "" for the embedded store; a secret
+	mongo   string       // the URI of a MongoDB database, "" for the embedded store; a secret
+	nats    nats.Options // of the way to other hosts; without a URL there are none
 	origins []string
 	trusted []netip.Prefix
 	listen  string // "" when not asked for
@@ -34,11 +36,16 @@ var (
 	dataSetting    = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
 	originsSetting = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
 	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-Proto is believed (default loopback)"}
+	natsURLSetting = setting{"nats-url", "", "`servers` of NATS when none of them wants a secret: nats://HOST[:PORT][,…]; else use $NATS_URL"}
+	natsCreds      = setting{"nats-creds", "NATS_CREDS", "`file` with credentials of a NATS user"}
+	natsCA         = setting{"nats-ca", "NATS_CA", "`file` with the certificates of NATS's authorities (default the system's)"}
+	natsCert       = setting{"nats-cert", "NATS_CERT", "`file` with a certificate that NATS knows us by"}
+	natsKey        = setting{"nats-key", "NATS_KEY", "`file` with the key of that certificate"}
 	listenSetting  = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
 )
 
 func addSettings(f *pflag.FlagSet) {
-	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, listenSetting} {
+	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, natsURLSetting, natsCreds, natsCA, natsCert, natsKey, listenSetting} {
 		usage := s.usage
 		if s.env != "" {
 			usage += " [$" + s.env + "]"
@@ -66,13 +73,18 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 		c.data = dataDefault()
 	}
 	c.mongo, err = readMongo()
+	var bad error
+	c.nats, bad = readNATS(f)
+	err = errors.Join(err, bad)
+	if err == nil && c.nats.URL != "" && c.mongo == "" {
+		err = errors.New("NATS joins hosts on one MongoDB database: set MONGODB_URI too, or take the URL of NATS away")
+	}
 	v, where := originsSetting.value(f)
 	c.origins = split(v)
 	err = errors.Join(err, in(where, web.ValidOrigins(c.origins)))
 	v, where = trustedSetting.value(f)
 	c.trusted, v = nil, strings.TrimSpace(v)
 	if v != "" {
-		var bad error
 		c.trusted, bad = parsePrefixes(split(v))
 		err = errors.Join(err, in(where, bad))
 	}
@@ -90,6 +102,30 @@ func readMongo() (string, error) {
 		err = in(where, mongo.CheckURI(uri))
 	}
 	return uri, err
+}
+
+// readNATS returns how other hosts are reached, no URL if there are none.
+func readNATS(f *pflag.FlagSet) (o nats.Options, err error) {
+	url, where, err := natsSecret.value()
+	if v, flag := natsURLSetting.value(f); flag != "" {
+		if nats.HasSecret(v) {
+			return o, fmt.Errorf("%s: everybody on this machine can read it, so it must hold no password or token: use NATS_URL instead", flag)
+		}
+		url, where, err = v, flag, nil
+	}
+	if err != nil || url == "" {
+		return o, err
+	}
+	o.URL = url
+	o.Credentials, _ = natsCreds.value(f)
+	o.CA, _ = natsCA.value(f)
+	o.Cert, _ = natsCert.value(f)
+	o.Key, _ = natsKey.value(f)
+	if err := nats.CheckURL(url); err != nil {
+		return o, in(where, err)
+	}
+	_, err = nats.New(o)
+	return o, in("NATS", err)
 }
 
 // in says where a mistake was made.

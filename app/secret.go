@@ -18,7 +18,10 @@ type secret struct {
 	credential string // the file in $CREDENTIALS_DIRECTORY that may
 }
 
-var mongoSecret = secret{"MONGODB_URI", "simpletalk.mongodb-uri"}
+var (
+	mongoSecret = secret{"MONGODB_URI", "simpletalk.mongodb-uri"}
+	natsSecret  = secret{"NATS_URL", "simpletalk.nats-url"}
+)
 
 // value returns the secret and where it was found, "" if nowhere. What a deploy
 // may change, the environment, comes before what waits for a restart.

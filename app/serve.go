@@ -43,7 +43,11 @@ func newServe() *cobra.Command {
 		Long: `Serve runs the chat on the embedded store in the data directory, or on MongoDB
 when $MONGODB_URI, or the systemd credential simpletalk.mongodb-uri, names a
 database: mongodb://HOST[,HOST…]/DATABASE or mongodb+srv://HOST/DATABASE. There
-is no flag for it: anybody on the machine can read those.`,
+is no flag for it: anybody on the machine can read those.
+
+Several hosts on one MongoDB are one chat when they share NATS: $NATS_URL, or the
+credential simpletalk.nats-url, names its servers, nats://[TOKEN@]HOST[:PORT][,…]
+or tls://….`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readConfig(cmd.Flags())
@@ -86,7 +90,12 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 // serveStore runs everything that needs the store; when it returns nothing
 // does any more.
 func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
-	hub := chat.NewHub(chat.Options{Store: store, Bus: boss.bus(), Log: log})
+	others, err := newPeering(boss, c.nats, log)
+	if err != nil {
+		closeListeners(listeners)
+		return err
+	}
+	hub := chat.NewHub(chat.Options{Store: store, Bus: others, Log: log})
 	keeper := handover.New(boss.worker, hub)
 	v, rev := stamp()
 	server, err := web.New(web.Options{
@@ -109,17 +118,23 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	keeper.Serve(server)
 
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
-	var others sync.WaitGroup
-	others.Go(func() { hub.Run(hubCtx) })
+	var loops sync.WaitGroup
+	loops.Go(func() { hub.Run(hubCtx) })
+	others.peers(hub)(0) // the supervisor will tell of more
 	serveCtx, stopServing := context.WithCancelCause(ctx)
 	var drain sync.Once
 	drainOnce := func(ctx context.Context, why wire.Why, rate int) {
 		drain.Do(func() { server.Drain(ctx, why, rate) })
 	}
-	others.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
+	loops.Go(func() {
+		if err := others.run(hubCtx, hub); err != nil {
+			stopServing(err)
+		}
+	})
+	loops.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
 	bossCtx, stopBoss := context.WithCancel(context.WithoutCancel(ctx))
-	others.Go(func() {
-		if err := boss.run(bossCtx, keeper, hub, server, drainOnce); err != nil {
+	loops.Go(func() {
+		if err := boss.run(bossCtx, keeper, hub, others.peers(hub), server, drainOnce); err != nil {
 			stopServing(err)
 		}
 	})
@@ -130,7 +145,7 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	stopServing(nil)
 	boss.part(stopBoss)
 	stopHub()
-	others.Wait()
+	loops.Wait()
 	stopBoss()
 	return err
 }
