@@ -7,8 +7,9 @@ LISTEN   ?= 127.0.0.1:3000
 GO       ?= go
 RELEASE  ?= dist/simpletalk-$(COMMIT).tar.gz
 
-# The MongoDB server of the tests: a module of its own.
-FERRETDB = app/internal/mongo/ferretdb
+# The servers of the tests, MongoDB's and NATS's: modules of their own.
+FERRETDB   = app/internal/mongo/ferretdb
+NATSSERVER = app/internal/nats/natsserver
 
 # -race needs cgo, and cgo a C compiler.
 CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
@@ -69,6 +70,7 @@ check: ## check that go.mod and go.sum say exactly what the sources need
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	cd $(FERRETDB) && CGO_ENABLED=0 $(GO) vet . && $(GO) mod verify && $(GO) mod tidy -diff
+	cd $(NATSSERVER) && CGO_ENABLED=0 $(GO) vet . && $(GO) mod verify && $(GO) mod tidy -diff
 
 vuln: ## check that no known vulnerability is reached; asks vuln.go.dev
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...

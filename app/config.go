@@ -14,6 +14,7 @@ import (
 	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	"github.com/simpletalk/simpletalk/app/internal/mongo"
+	"github.com/simpletalk/simpletalk/app/internal/nats"
 	"github.com/simpletalk/simpletalk/app/internal/web"
 	"github.com/simpletalk/simpletalk/proto/address"
 )
@@ -21,7 +22,8 @@ import (
 // config is what serve is told by flags and environment.
 type config struct {
 	data    string
-	mongo   string // the URI of a MongoDB database, "" for the embedded store; a secret
+	mongo   string       // the URI of a MongoDB database, "" for the embedded store; a secret
+	nats    nats.Options // of the way to other hosts; without a URL there are none
 	origins []string
 	trusted []netip.Prefix
 	listen  string // "" when not asked for
@@ -42,11 +44,16 @@ var (
 	limitsSetting  = setting{"retention", "RETENTION", "what each room keeps, `limits` such as age=90d,posts=100000 (default everything)"}
 	debugSetting   = setting{"debug-socket", "DEBUG_SOCKET", "`path` of a private Unix socket with metrics, health and profiles (default none)"}
 	signupSetting  = setting{"signup", "", "who may keep a name: open or closed; $SIGNUP can say code:SECRET as well (default open)"}
+	natsURLSetting = setting{"nats-url", "", "`servers` of NATS when none of them wants a secret: nats://HOST[:PORT][,…]; else use $NATS_URL"}
+	natsCreds      = setting{"nats-creds", "NATS_CREDS", "`file` with credentials of a NATS user"}
+	natsCA         = setting{"nats-ca", "NATS_CA", "`file` with the certificates of NATS's authorities (default the system's)"}
+	natsCert       = setting{"nats-cert", "NATS_CERT", "`file` with a certificate that NATS knows us by"}
+	natsKey        = setting{"nats-key", "NATS_KEY", "`file` with the key of that certificate"}
 	listenSetting  = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
 )
 
 func addSettings(f *pflag.FlagSet) {
-	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, signupSetting, limitsSetting, debugSetting, listenSetting} {
+	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, signupSetting, limitsSetting, debugSetting, natsURLSetting, natsCreds, natsCA, natsCert, natsKey, listenSetting} {
 		usage := s.usage
 		if s.env != "" {
 			usage += " [$" + s.env + "]"
@@ -74,18 +81,22 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 		c.data = dataDefault()
 	}
 	c.mongo, err = readMongo()
+	var bad error
+	c.nats, bad = readNATS(f)
+	err = errors.Join(err, bad)
+	if err == nil && c.nats.URL != "" && c.mongo == "" {
+		err = errors.New("NATS joins hosts on one MongoDB database: set MONGODB_URI too, or take the URL of NATS away")
+	}
 	v, where := originsSetting.value(f)
 	c.origins = split(v)
 	err = errors.Join(err, in(where, web.ValidOrigins(c.origins)))
 	v, where = trustedSetting.value(f)
 	c.trusted, v = nil, strings.TrimSpace(v)
 	if v != "" {
-		var bad error
 		c.trusted, bad = parsePrefixes(split(v))
 		err = errors.Join(err, in(where, bad))
 	}
 	v, where = limitsSetting.value(f)
-	var bad error
 	c.limits, bad = parseRetention(v)
 	err = errors.Join(err, in(where, bad))
 	if c.debug, where = debugSetting.value(f); c.debug != "" {
@@ -123,6 +134,30 @@ func readMongo() (string, error) {
 		err = in(where, mongo.CheckURI(uri))
 	}
 	return uri, err
+}
+
+// readNATS returns how other hosts are reached, no URL if there are none.
+func readNATS(f *pflag.FlagSet) (o nats.Options, err error) {
+	url, where, err := natsSecret.value()
+	if v, flag := natsURLSetting.value(f); flag != "" {
+		if nats.HasSecret(v) {
+			return o, fmt.Errorf("%s: everybody on this machine can read it, so it must hold no password or token: use NATS_URL instead", flag)
+		}
+		url, where, err = v, flag, nil
+	}
+	if err != nil || url == "" {
+		return o, err
+	}
+	o.URL = url
+	o.Credentials, _ = natsCreds.value(f)
+	o.CA, _ = natsCA.value(f)
+	o.Cert, _ = natsCert.value(f)
+	o.Key, _ = natsKey.value(f)
+	if err := nats.CheckURL(url); err != nil {
+		return o, in(where, err)
+	}
+	_, err = nats.New(o)
+	return o, in("NATS", err)
 }
 
 // in says where a mistake was made.

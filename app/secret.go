@@ -21,6 +21,7 @@ type secret struct {
 var (
 	mongoSecret  = secret{"MONGODB_URI", "simpletalk.mongodb-uri"}
 	signupSecret = secret{"SIGNUP", "simpletalk.signup"}
+	natsSecret   = secret{"NATS_URL", "simpletalk.nats-url"}
 )
 
 // value returns the secret and where it was found, "" if nowhere. What a deploy

@@ -45,7 +45,11 @@ func newServe() *cobra.Command {
 		Long: `Serve runs the chat on the embedded store in the data directory, or on MongoDB
 when $MONGODB_URI, or the systemd credential simpletalk.mongodb-uri, names a
 database: mongodb://HOST[,HOST…]/DATABASE or mongodb+srv://HOST/DATABASE. There
-is no flag for it: anybody on the machine can read those.`,
+is no flag for it: anybody on the machine can read those.
+
+Several hosts on one MongoDB are one chat when they share NATS: $NATS_URL, or the
+credential simpletalk.nats-url, names its servers, nats://[TOKEN@]HOST[:PORT][,…]
+or tls://….`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readConfig(cmd.Flags())
@@ -98,12 +102,17 @@ func serve(ctx context.Context, c config, log *slog.Logger) error {
 // serveStore runs everything that needs the store; when it returns nothing
 // does any more.
 func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Listener, store chat.Store, log *slog.Logger) error {
+	others, err := newPeering(boss, c.nats, log)
+	if err != nil {
+		closeListeners(listeners)
+		return err
+	}
 	v, rev := stamp()
 	build := web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()}
 	counts := metrics.New(build)
 	store = counts.Store(store)
 	hub := chat.NewHub(chat.Options{
-		Store: store, Bus: boss.bus(), Log: log, Meter: counts, Limits: c.limits,
+		Store: store, Bus: others, Log: log, Meter: counts, Limits: c.limits,
 		NameKey: auth.NameKey, Admin: auth.Admins(store),
 	})
 	keeper := handover.New(boss.worker, hub)
@@ -129,21 +138,27 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	counts.Connections(server.Census)
 
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
-	var others sync.WaitGroup
-	others.Go(func() { hub.Run(hubCtx) })
+	var loops sync.WaitGroup
+	loops.Go(func() { hub.Run(hubCtx) })
+	others.peers(hub)(0) // the supervisor will tell of more
 	serveCtx, stopServing := context.WithCancelCause(ctx)
 	var drain sync.Once
 	drainOnce := func(ctx context.Context, why wire.Why, rate int) {
 		drain.Do(func() { server.Drain(ctx, why, rate) })
 	}
-	others.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
+	loops.Go(func() {
+		if err := others.run(hubCtx, hub); err != nil {
+			stopServing(err)
+		}
+	})
+	loops.Go(func() { obeySignals(serveCtx, stopServing, drainOnce) })
 	if c.debug != "" {
 		debug := newDebugSocket(c.debug, hub, log, debugHandler(counts, server))
-		others.Go(func() { debug.run(hubCtx) })
+		loops.Go(func() { debug.run(hubCtx) })
 	}
 	bossCtx, stopBoss := context.WithCancel(context.WithoutCancel(ctx))
-	others.Go(func() {
-		if err := boss.run(bossCtx, keeper, hub, server, drainOnce); err != nil {
+	loops.Go(func() {
+		if err := boss.run(bossCtx, keeper, hub, others.peers(hub), server, drainOnce); err != nil {
 			stopServing(err)
 		}
 	})
@@ -154,7 +169,7 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	stopServing(nil)
 	boss.part(stopBoss)
 	stopHub()
-	others.Wait()
+	loops.Wait()
 	stopBoss()
 	return err
 }

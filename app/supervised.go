@@ -43,25 +43,9 @@ func (b *boss) generation() int {
 	return b.worker.Generation()
 }
 
-// bus returns the way to the other workers on this host, nil without a
-// supervisor.
-func (b *boss) bus() chat.Bus {
-	if b.worker == nil {
-		return nil
-	}
-	return bus{b.worker}
-}
-
-// bus is a [chat.Bus] through the supervisor.
-type bus struct{ worker *proto.Worker }
-
-// Publish implements [chat.Bus]. What finds no room in the queue is lost: the
-// hubs repair that.
-func (b bus) Publish(data []byte) { b.worker.Publish(data) }
-
 // run says that this worker is ready and does what the supervisor asks, until
 // it has drained or ctx ends.
-func (b *boss) run(ctx context.Context, k *handover.Keeper, h *chat.Hub, s *web.Server, drain func(context.Context, wire.Why, int)) error {
+func (b *boss) run(ctx context.Context, k *handover.Keeper, h *chat.Hub, peers func(n int), s *web.Server, drain func(context.Context, wire.Why, int)) error {
 	if b.worker == nil {
 		return nil
 	}
@@ -74,7 +58,7 @@ func (b *boss) run(ctx context.Context, k *handover.Keeper, h *chat.Hub, s *web.
 			drain(ctx, why(d.Why), d.Rate)
 		},
 		Deliver: h.Deliver,
-		Peers:   h.Peers,
+		Peers:   peers,
 		Stats:   func() proto.Stats { return proto.Stats{Conns: s.Conns()} },
 	})
 	return wrap("talk to the supervisor", err)

@@ -65,6 +65,7 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/DeRuina/timberjack":       {module + "/supervisor/internal/logs"},
 		"github.com/fatih/color":              {module + "/supervisor"},
 		"github.com/fsnotify/fsnotify":        {module + "/supervisor/internal/watch"},
+		"github.com/nats-io/nats.go":          {module + "/app/internal/nats"},
 		"github.com/pelletier/go-toml/v2":     {module + "/supervisor/internal/config"},
 		"github.com/prometheus/client_golang": {module + "/app/internal/metrics", module + "/supervisor/internal/metrics"},
 		"github.com/rivo/uniseg":              {module + "/app/internal/auth"},

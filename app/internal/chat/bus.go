@@ -20,11 +20,11 @@ const MaxBusMessage = 48 << 10
 // Rhythm of what hubs tell each other while there are peers.
 const (
 	hereEvery  = 2 * time.Second // everybody here, again
-	headsEvery = time.Second     // the heads of rooms with members are read again
+	headsEvery = time.Second     // the heads of rooms with members are read again, at the latest
 )
 
 // hereUsers is how many users one message names: 64 code points of at most 6
-// bytes each in JSON, and the id, stay far below MaxBusMessage.
+// bytes each in JSON, the id, and a room for each stay below MaxBusMessage.
 const hereUsers = 100
 
 // telling is a message between hubs. A field that is not there is not meant.
@@ -56,17 +56,22 @@ func (t *telling) encode() []byte {
 	return b
 }
 
-// hereTellings splits the presence of a room into messages.
-func hereTellings(room string, users []User) []telling {
+// hereTellings packs who is in which room into as few messages as hold them.
+func hereTellings(rooms map[string][]User) []telling {
 	var all []telling
-	for len(users) > 0 {
-		n := min(len(users), hereUsers)
-		part := make([]who, n)
-		for i, u := range users[:n] {
-			part[i] = who(u)
+	filled := hereUsers // users in the last message; there is none that takes more yet
+	for name, users := range rooms {
+		for len(users) > 0 {
+			if filled == hereUsers {
+				all, filled = append(all, telling{Here: map[string][]who{}}), 0
+			}
+			n := min(len(users), hereUsers-filled)
+			last := all[len(all)-1].Here
+			for _, u := range users[:n] {
+				last[name] = append(last[name], who(u))
+			}
+			users, filled = users[n:], filled+n
 		}
-		all = append(all, telling{Here: map[string][]who{room: part}})
-		users = users[n:]
 	}
 	return all
 }

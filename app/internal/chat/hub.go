@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -316,12 +317,21 @@ func (h *Hub) pause(d time.Duration) bool {
 // Held reports whether the hub is held, see [Hub.Hold]: another process serves.
 func (h *Hub) Held() bool { return h.held.Load() }
 
-// Peers tells how many other workers on the same store are reached by the bus.
+// Peers tells how many other workers on the same store the bus reaches, or would
+// if it could: while it cannot, their events are found by reading the store.
 // Without any the hub is silent and trusts what it has committed.
 func (h *Hub) Peers(n int) {
 	if h.peers.Swap(int64(n)) < int64(n) {
 		poke(h.greet)
 	}
+}
+
+// Reached tells that the bus reaches peers again, or may do so from now on. Who
+// is here is told them, and the heads are read: doorbells were lost until then.
+// It never blocks.
+func (h *Hub) Reached() {
+	poke(h.greet)
+	poke(h.glance)
 }
 
 // poke lets whoever reads c go once more.
@@ -395,12 +405,9 @@ func (h *Hub) tell(t telling) {
 	}
 }
 
-// tellHere tells the peers who has come.
-func (h *Hub) tellHere(room string, users []User) {
-	if h.peers.Load() == 0 {
-		return
-	}
-	for _, t := range hereTellings(room, users) {
+// tellHere tells the peers who is in which room, or has come there.
+func (h *Hub) tellHere(rooms map[string][]User) {
+	for _, t := range hereTellings(rooms) {
 		h.tell(t)
 	}
 }
@@ -409,13 +416,15 @@ func (h *Hub) tellAllHere() {
 	if h.peers.Load() == 0 {
 		return
 	}
+	rooms := map[string][]User{}
 	for _, r := range h.all() {
-		h.tellHere(r.name, r.locals())
+		rooms[r.name] = r.locals()
 	}
+	h.tellHere(rooms)
 }
 
 // watchHeads reads the heads of rooms with members while there are peers, once
-// after, and after a [Hub.Wake]: a doorbell may be lost.
+// after, and after a [Hub.Wake] or [Hub.Reached]: a doorbell may be lost.
 func (h *Hub) watchHeads(ctx context.Context) {
 	var before int64
 	for every := time.NewTicker(headsEvery); ; {
@@ -423,6 +432,7 @@ func (h *Hub) watchHeads(ctx context.Context) {
 		case <-h.glance:
 			h.readHeads()
 		case <-every.C:
+			every.Reset(headsEvery - rand.N(headsEvery/4)) // so that not all ask the store at once
 			now := h.peers.Load()
 			if now > 0 || before > 0 {
 				h.readHeads()

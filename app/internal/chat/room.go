@@ -232,7 +232,7 @@ func (r *room) announce(now time.Time) {
 	r.roster.Store(r.roster.Load().next(r.att.users(), join, left))
 	// Only who is here is told, never who was told: two workers would keep a
 	// ghost alive between them.
-	r.hub.tellHere(r.name, slices.DeleteFunc(join, func(u User) bool { return !r.att.isLocal(u) }))
+	r.hub.tellHere(map[string][]User{r.name: slices.DeleteFunc(join, func(u User) bool { return !r.att.isLocal(u) })})
 	r.wake()
 }
 

@@ -1,0 +1,79 @@
+package chat
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whoever is told of is told once, in messages that a bus carries.
+func TestHereTellings(t *testing.T) {
+	long := strings.Repeat("\u2028", 24) // written \u2028 in JSON
+	for _, tt := range []struct{ rooms, users, messages int }{
+		{0, 0, 0}, {1, 0, 0}, {1, 1, 1}, {1, 100, 1}, {1, 101, 2}, {100, 1, 1}, {250, 1, 3}, {3, 150, 5},
+	} {
+		rooms := map[string][]User{}
+		for i := range tt.rooms {
+			for j := range tt.users {
+				name := fmt.Sprintf("%032d", i)
+				rooms[name] = append(rooms[name], User{ID: fmt.Sprintf("%016d", j), Name: long})
+			}
+		}
+		told := map[string]int{}
+		all := hereTellings(rooms)
+		for _, one := range all {
+			if n := len(one.encode()); n > MaxBusMessage {
+				t.Errorf("%+v: a message of %d bytes", tt, n)
+			}
+			for room, users := range one.Here {
+				for _, u := range users {
+					told[room+" "+u.ID]++
+				}
+			}
+		}
+		if len(all) != tt.messages || len(told) != tt.rooms*tt.users {
+			t.Errorf("%+v: %d users in %d messages", tt, len(told), len(all))
+		}
+		for who, n := range told {
+			if n != 1 {
+				t.Errorf("%s is told of %d times", who, n)
+			}
+		}
+	}
+}
+
+// A bus that reaches nobody for a while costs no message, and presence is right
+// as soon as it is back.
+func TestABusThatIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		away := false
+		hubs := join(t, NewMemory(), 2, func(int) bool { return away })
+		ann, bob := meet(t, hubs[0], "Ann", inLobby()), meet(t, hubs[1], "Bob", inLobby())
+		defer ann.Close()
+		defer bob.Close()
+		soon(3 * time.Second)
+
+		away = true
+		if _, err := ann.post("lobby", "n", "text"); err != nil {
+			t.Fatal(err)
+		}
+		soon(headsEvery)
+		if got := bob.told(); len(got) != 1 {
+			t.Errorf("got %q a second after it was posted", got)
+		}
+		soon(10 * time.Second)
+		if hubs[0].NameTaken("bob", "id-other") {
+			t.Error("somebody who is not heard of is still here")
+		}
+
+		away = false
+		for _, h := range hubs {
+			h.Reached()
+		}
+		soon(time.Second)
+		if !hubs[0].NameTaken("bob", "id-other") || !hubs[1].NameTaken("ann", "id-other") {
+			t.Error("they do not see each other again")
+		}
+	})
+}
