@@ -37,6 +37,7 @@ func (h *house) knock(header http.Header) (status int, c *ws.Client) {
 	c, resp, err := ws.Dial(ctx, h.url+"/ws", ws.DialOptions{Header: header, HTTP: &http.Client{Transport: h.http.Transport}})
 	if resp == nil {
 		h.t.Fatalf("no answer: %v", err)
+		return 0, nil
 	}
 	if err == nil {
 		h.t.Cleanup(func() { c.CloseNow() })
