@@ -29,6 +29,7 @@ type someone struct {
 	epoch  string
 	base   int64 // what it holds begins after this
 	cursor int64
+	at     int64        // when the event there was committed
 	log    []chat.Event // as it was told
 	read   int64        // how far it has said that it has read
 	heard  bool         // it has read everything and knows that the server knows
@@ -74,7 +75,7 @@ func (p *someone) talk() {
 			return
 		}
 		if p.rnd.IntN(30) == 0 { // a new tab
-			p.base, p.cursor, p.log = 0, -1, nil
+			p.base, p.cursor, p.at, p.log = 0, -1, 0, nil
 		}
 		p.visit(p.more, func() bool { return p.left == 0 && len(p.open) == 0 })
 	}
@@ -111,7 +112,7 @@ func (p *someone) visit(more func() []byte, done func() bool) {
 		return // it is down, or time ran out
 	}
 	defer c.CloseNow()
-	say := wire.AppendLine(nil, &wire.Hello{T: wire.KindHello, V: 1, Epoch: p.epoch, Rooms: map[string]int64{"lobby": p.cursor}})
+	say := wire.AppendLine(nil, &wire.Hello{T: wire.KindHello, V: 1, Epoch: p.epoch, Rooms: map[string]int64{"lobby": p.cursor}, At: map[string]int64{"lobby": p.at}})
 	for _, r := range p.open {
 		say = wire.AppendLine(say, r)
 	}
@@ -203,7 +204,7 @@ func (p *someone) hear(m any) {
 		if p.cursor != -1 && m.Head-p.cursor <= wire.MaxMissed {
 			p.t.Errorf("%s: reset %+v of a cursor at %d", p.name, m, p.cursor)
 		}
-		p.base, p.cursor, p.log = m.After, m.After, nil
+		p.base, p.cursor, p.at, p.log = m.After, m.After, 0, nil
 	case *wire.Event:
 		p.hearEvent(m)
 	case *wire.Ack:
@@ -224,7 +225,7 @@ func (p *someone) hearEvent(m *wire.Event) {
 	if m.Seq != p.cursor+1 {
 		p.t.Errorf("%s: got seq %d after %d", p.name, m.Seq, p.cursor)
 	}
-	p.cursor = m.Seq
+	p.cursor, p.at = m.Seq, m.TS
 	p.log = append(p.log, chat.Event{
 		Room: m.Room, Seq: m.Seq, At: time.UnixMilli(m.TS).UTC(), Kind: m.Kind, User: chat.User(m.User), Nonce: m.Nonce,
 		Text: m.Text, Of: m.Of, Emoji: m.Emoji, On: m.On != nil && *m.On,

@@ -147,6 +147,13 @@ func (m *moody) After(ctx context.Context, room string, seq int64, limit int) ([
 	return m.Store.After(ctx, room, seq, limit)
 }
 
+func (m *moody) PostsBefore(ctx context.Context, room string, seq int64, limit int) ([]chat.Event, error) {
+	if m.one(20) {
+		return nil, errMoody
+	}
+	return m.Store.PostsBefore(ctx, room, seq, limit)
+}
+
 func (m *moody) PutReads(ctx context.Context, reads []chat.Read) error {
 	if m.one(3) {
 		return errMoody
