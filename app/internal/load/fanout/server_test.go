@@ -2,11 +2,15 @@ package fanout
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,9 +33,34 @@ func build(b *testing.B, dir, name string) string {
 	return program
 }
 
-// serveOurs starts the chat on an embedded store of its own, as anybody would,
-// and returns where it is reached.
-func serveOurs(b *testing.B) string {
+// server is a process that serves.
+type server struct {
+	addr string
+	pid  int
+}
+
+// tick is the unit of times in /proc (sysconf(_SC_CLK_TCK) is 100 everywhere).
+const tick = 10 * time.Millisecond
+
+// cpu returns how much of the processors' time it has had: fields 14 and 15 of
+// proc_pid_stat(5).
+func (s server) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')'):]))
+	user, err := strconv.Atoi(fields[12])
+	system, err2 := strconv.Atoi(fields[13])
+	if err := errors.Join(err, err2); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(user+system) * tick
+}
+
+// serveOurs starts the chat on an embedded store of its own, as anybody would.
+func serveOurs(b *testing.B) server {
 	b.Helper()
 	c := exec.Command(build(b, filepath.Join("..", "..", ".."), "app"), "serve", "--listen", "127.0.0.1:0", "--data", b.TempDir())
 	out, err := c.StderrPipe()
@@ -48,7 +77,7 @@ func serveOurs(b *testing.B) string {
 }
 
 // serveCentrifuge starts the library's server.
-func serveCentrifuge(b *testing.B, args ...string) string {
+func serveCentrifuge(b *testing.B, args ...string) server {
 	b.Helper()
 	c := exec.Command(build(b, "centrifuge", "centrifuge"), args...)
 	out, err := c.StdoutPipe()
@@ -58,9 +87,9 @@ func serveCentrifuge(b *testing.B, args ...string) string {
 	return started(b, c, out, func(line string) string { return strings.TrimPrefix(line, "http://") })
 }
 
-// started starts a server that ends with the benchmark, and returns the address
-// that it tells in a line.
-func started(b *testing.B, c *exec.Cmd, out io.Reader, addr func(line string) string) string {
+// started starts a server that ends with the benchmark, and tells its address in
+// a line.
+func started(b *testing.B, c *exec.Cmd, out io.Reader, addr func(line string) string) server {
 	b.Helper()
 	in, err := c.StdinPipe() // ends when we do
 	if err == nil {
@@ -81,9 +110,9 @@ func started(b *testing.B, c *exec.Cmd, out io.Reader, addr func(line string) st
 	for s := bufio.NewScanner(out); s.Scan(); {
 		if a := addr(s.Text()); a != "" {
 			reading.Go(func() { io.Copy(io.Discard, out) })
-			return a
+			return server{a, c.Process.Pid}
 		}
 	}
 	b.Fatalf("%s does not listen", c)
-	return ""
+	return server{}
 }
