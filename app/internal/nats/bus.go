@@ -97,8 +97,9 @@ func (b *Bus) callbacks(to Receiver, closed chan<- struct{}) []client.Option {
 		if err == nil {
 			err = errors.New("closed by the server")
 		}
-		if said := clean(err, b.o.URL); said != last {
-			last = said
+		said := clean(err, b.o.URL)
+		if told := msg + ": " + said; told != last {
+			last = told
 			b.o.Log.Warn(msg, "err", said)
 		}
 	}
