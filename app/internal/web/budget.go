@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -173,16 +174,31 @@ func seconds(d time.Duration) string {
 	return d.String()
 }
 
+// isNewLimit is how long the store may take to tell whether a room is new.
+const isNewLimit = time.Second
+
 // newRoom takes what the first post into a room costs, or tells by a *[wire.Error]
-// that the user makes rooms too fast. retry is how long to wait. Further posts may
-// follow before the first is stored.
+// why it cannot be. retry is how long to wait. Further posts may follow before the
+// first is stored.
 func (c *conn) newRoom(room string) (retry time.Duration, err error) {
-	if room == c.made || !c.server.o.Hub.IsNew(room) {
+	if room == c.paid {
 		return 0, nil
 	}
-	if wait := c.server.limits.room(c.user.ID, c.client); wait > 0 {
-		return wait, &wire.Error{Code: wire.CodeRate, Msg: "too many new rooms: wait a while"}
+	if err := c.member.MayRead(room); err != nil {
+		return 0, err
 	}
-	c.made = room
+	ctx, cancel := context.WithTimeout(context.Background(), isNewLimit)
+	defer cancel()
+	isNew, err := c.server.o.Hub.IsNew(ctx, room)
+	if err != nil {
+		c.server.o.Log.Debug("room not read", "room", room, "err", err)
+		return retryUnavailable, &wire.Error{Code: wire.CodeUnavailable, Msg: toAPI(err).msg}
+	}
+	if isNew {
+		if wait := c.server.limits.room(c.user.ID, c.client); wait > 0 {
+			return wait, &wire.Error{Code: wire.CodeRate, Msg: "too many new rooms: wait a while"}
+		}
+	}
+	c.paid = room
 	return 0, nil
 }

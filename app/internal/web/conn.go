@@ -53,7 +53,7 @@ type conn struct {
 	resync  *sync.Once    // sends one; nil: there was none and will be none
 	bucket  *rate.Limiter // nil: full
 	turn    *turn         // nil while idle
-	made    string        // the room that was paid for last
+	paid    string        // the room that was posted to last: if it was new, it is paid for
 	changed bool          // what the keeper knows is old
 }
 
