@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -192,6 +193,38 @@ func TestHostileFrames(t *testing.T) {
 	}
 	if _, body := h.do("GET", "/api/rooms", "", nil); strings.Count(body, `"room"`) != 1 {
 		t.Errorf("rooms were made: %s", body)
+	}
+}
+
+// The answer to nonsense is many times as long: who goes on with it is closed, and
+// what stands behind it is not done.
+func TestNonsenseWithoutEnd(t *testing.T) {
+	h := open(t, chat.NewMemory())
+	for what, line := range map[string]string{
+		"no JSON": "x\n", "of no kind": "{}\n", "no nonce": `{"t":"post"}` + "\n", "hello": hello + "\n",
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := h.meet(h.guest("Eve "+what), hello)
+			c.t = t
+			c.say(strings.Repeat(line, 200) + `{"t":"post","room":"lobby","nonce":"n","text":"behind"}`)
+			answers := 0
+			var closed *ws.CloseError
+			for closed == nil {
+				m, err := c.next()
+				if _, ok := m.(*wire.Err); ok {
+					answers++
+				}
+				if err != nil && !errors.As(err, &closed) {
+					t.Fatal(err)
+				}
+			}
+			if closed.Code != wire.CloseBadFrame || answers > 2*bucketBurst {
+				t.Errorf("closed with %d after %d answers", closed.Code, answers)
+			}
+		})
+	}
+	if _, body := h.do("GET", "/api/rooms/lobby/events", "", nil); strings.Contains(body, "behind") {
+		t.Errorf("what stood behind was done: %s", body)
 	}
 }
 
