@@ -492,8 +492,8 @@ func TestSilentConnections(t *testing.T) {
 			closed++
 		}
 	}
-	if closed < len(silent)-maxCalls {
-		t.Errorf("%d of %d silent connections were closed, want all but %d", closed, len(silent), maxCalls)
+	if closed < len(silent)-maxPerClient {
+		t.Errorf("%d of %d silent connections were closed, want all but %d", closed, len(silent), maxPerClient)
 	}
 	if resp, _ := h.do("GET", "/healthz", "", nil); resp.StatusCode != http.StatusOK {
 		t.Errorf("meanwhile another address gets %d", resp.StatusCode)

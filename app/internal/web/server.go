@@ -38,11 +38,8 @@ const spareFiles = 128
 // WebSockets leave.
 const sparePlain = spareFiles / 2
 
-// maxCalls is how many connections without a WebSocket one address has: a browser
-// opens six.
-const maxCalls = 256
-
-// maxPerClient is how many WebSockets one address has: the nginx site allows 200.
+// maxPerClient is how many WebSockets one address has, and how many other
+// connections: many people may share one. The nginx site allows 200 of the first.
 const maxPerClient = 256
 
 // Build tells which program this is.
@@ -69,7 +66,7 @@ type Options struct {
 	Trusted []netip.Prefix // proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nil: loopback
 
 	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
-	MaxPerClient int           // WebSockets of one address at once; 0: 256
+	MaxPerClient int           // WebSockets of one address at once, and other connections; 0: 256
 	WriteTimeout time.Duration // how long a client may not read; 0: 10 s
 	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
 	PingEvery    time.Duration // 0: [wire.PingEvery]
@@ -318,7 +315,7 @@ func (s *Server) follow(c net.Conn, state http.ConnState) bool {
 		addTo(s.callers, from, 1)
 	}
 	s.plain[c] = state
-	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > maxCalls
+	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > s.o.MaxPerClient
 	return known || !full
 }
 
