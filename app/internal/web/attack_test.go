@@ -223,6 +223,38 @@ func TestSessionFixation(t *testing.T) {
 	}
 }
 
+// A name that is kept and one that is not cannot be told from each other by what a
+// sign-in answers, nor by how long it takes.
+func TestKeptNamesAreNotTold(t *testing.T) {
+	h := open(t, chat.NewMemory())
+	h.keep("Ann")
+	took := func(name, password string) (time.Duration, string) {
+		start := time.Now()
+		resp, body := h.do("POST", "/api/session", `{"name":"`+name+`","password":"`+password+`"}`, nil)
+		if resp.StatusCode != http.StatusForbidden {
+			t.Fatalf("%s: %d %s", name, resp.StatusCode, body)
+		}
+		return time.Since(start), body
+	}
+	for _, password := range []string{"some other password", "short"} { // the second could not be anybody's
+		kept, other := time.Hour, time.Hour
+		for try := 0; ; try++ { // a busy machine delays either
+			a, told := took("Ann", password)
+			b, toldOther := took("Nobody", password)
+			if told != toldOther {
+				t.Fatalf("a kept name is answered %s, another %s", told, toldOther)
+			}
+			kept, other = min(kept, a), min(other, b)
+			if try > 0 && other < kept*3/2 && kept < other*3/2 {
+				break
+			}
+			if try == 40 {
+				t.Fatalf("%q: a kept name takes %v, another %v", password, kept, other)
+			}
+		}
+	}
+}
+
 // Somebody else's nonce, and somebody else's message.
 func TestOthersMessages(t *testing.T) {
 	h := open(t, chat.NewMemory())
