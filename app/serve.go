@@ -126,6 +126,8 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 		Keeper:  keeper,
 		Origins: c.origins,
 		Trusted: c.trusted,
+
+		MaxPerClient: c.perAddress,
 	})
 	if err == nil {
 		_, err = hub.Rooms(ctx) // the store answers, and its pages are in memory

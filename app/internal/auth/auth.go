@@ -223,6 +223,9 @@ func (a *Auth) SignIn(ctx context.Context, v Visit, name string) (string, Identi
 	token, id, err := a.begin(ctx, v, user, account)
 	if err == nil && old.User.ID != "" {
 		err = a.retire(ctx, old, id.Session)
+		if err == nil {
+			err = a.limitSessions(ctx, id.Session)
+		}
 	}
 	if err != nil {
 		return "", Identity{}, err

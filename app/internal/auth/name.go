@@ -8,6 +8,7 @@ import (
 	"github.com/rivo/uniseg"
 	"go.mau.fi/util/confusable"
 	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
@@ -31,6 +32,9 @@ func CheckName(raw string) (string, error) {
 	if err := wire.ValidName(name); err != nil { // normalised, it may have grown
 		return "", err
 	}
+	if hasBlank(name) || hasLooseMarks(name) {
+		return "", badName("a name must not hold characters that nobody can see, or marks without a letter or more than %d on one", maxMarks)
+	}
 	if scripts := scriptsOf(name); len(scripts) == 0 {
 		return "", badName("the letters of a name must be of one script, those of %q are of several", raw)
 	}
@@ -44,18 +48,60 @@ func badName(format string, args ...any) error {
 	return &wire.Error{Code: wire.CodeBadField, Msg: fmt.Sprintf(format, args...)}
 }
 
+// blank are symbols that PRECIS lets through, and of which nothing or no more than
+// a placeholder is seen: braille without dots, a note without a head, an object
+// that is not there, and what stands for a character that could not be read.
+const blank = "\u2800\U0001d159\ufffc\ufffd"
+
+func hasBlank(name string) bool { return strings.ContainsAny(name, blank) }
+
+// maxMarks is how many marks one letter may have, as UTS 39 section 5.4 has it: no
+// language needs more, and a heap of them covers other people's lines.
+const maxMarks = 4
+
+// hasLooseMarks reports whether marks stand before any letter, or too many on one.
+func hasLooseMarks(name string) bool {
+	marks := maxMarks // before the first letter there is no room for one
+	for _, r := range norm.NFD.String(name) {
+		if !unicode.In(r, unicode.Mn, unicode.Me) {
+			marks = 0
+			continue
+		}
+		if marks++; marks > maxMarks {
+			return true
+		}
+	}
+	return false
+}
+
 // NameKey returns what two names have in common that people would take for the
 // same: one may be kept or be here only if no other has its key. It compares
 // them by PRECIS (case, width and form of a character) and by the skeleton of
 // UTS 39. Capitals may look alike where small letters do not, and the other way
-// round, so the skeleton is taken of both; "I", "l" and "1" are all one.
+// round, so the skeleton is taken of both; "I", "l" and "1" are all one. A name
+// that [CheckName] lets through has a key that is not empty.
 func NameKey(name string) string {
 	if key, err := precis.Nickname.CompareKey(name); err == nil {
 		name = key
 	}
-	capitals := confusable.Skeleton(strings.ToUpper(name))
-	small := confusable.Skeleton(strings.ToLower(capitals))
+	capitals := skeleton(strings.ToUpper(name))
+	small := skeleton(strings.ToLower(capitals))
 	return chat.FoldName(strings.ToLower(small))
+}
+
+// skeleton is that of UTS 39 section 4. The library's own function leaves out what
+// Go's tables, which are of an older Unicode, do not know: taken twice, it would
+// make nothing of a red apple.
+func skeleton(s string) string {
+	var b strings.Builder
+	for _, r := range norm.NFD.String(s) {
+		if like := confusable.GetReplacement(r); like != "" {
+			b.WriteString(like)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return norm.NFD.String(b.String())
 }
 
 // reserved are the keys of names that could be taken for the chat itself, or

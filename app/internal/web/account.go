@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 )
 
@@ -34,7 +35,11 @@ func (s *Server) postAccount(w http.ResponseWriter, r *http.Request) {
 		Password string `json:"password"`
 		Code     string `json:"code"`
 	}
-	if err := s.readPaid(w, r, &body); err != nil {
+	err := s.readPaid(w, r, &body)
+	if err == nil && s.o.Auth.Signup() == auth.SignupCode {
+		err = tooFast(s.limits.tryCode())
+	}
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -29,13 +31,18 @@ var (
 	addressUpgrades = allowance{20, 300}
 
 	// Passwords that are tried for one name: from one address, and from all
-	// together. The second is large, since it keeps out whose name it is as well.
-	nameTriesHere = allowance{1.0 / 10, 10}
-	nameTries     = allowance{1, 100}
+	// together. The second is large, since it keeps out whose name it is as well. It
+	// holds for the code of a sign-up, too.
+	triesHere = allowance{1.0 / 10, 10}
+	tries     = allowance{1, 100}
 )
 
 // maxBudgets bounds how many are remembered of each allowance.
 const maxBudgets = 1 << 16
+
+// spareBudgets are forgotten together when there are too many: looking for those
+// that may be takes a while.
+const spareBudgets = maxBudgets / 8
 
 // budgets is what is left of an allowance, for everybody who has used it of late.
 // Its methods may be called concurrently.
@@ -85,7 +92,7 @@ func (b *budgets) makeRoom() {
 	}
 	b.forgetFull()
 	for of := range b.left {
-		if len(b.left) < maxBudgets {
+		if len(b.left) <= maxBudgets-spareBudgets {
 			return
 		}
 		delete(b.left, of)
@@ -112,7 +119,7 @@ type limits struct {
 	userLines, addressLines         *budgets
 	userRooms, addressRooms         *budgets
 	addressSignIns, addressUpgrades *budgets
-	nameTriesHere, nameTries        *budgets
+	triesHere, tries                *budgets
 }
 
 func newLimits() *limits {
@@ -120,7 +127,7 @@ func newLimits() *limits {
 		userLines: newBudgets(userLines), addressLines: newBudgets(addressLines),
 		userRooms: newBudgets(userRooms), addressRooms: newBudgets(addressRooms),
 		addressSignIns: newBudgets(addressSignIns), addressUpgrades: newBudgets(addressUpgrades),
-		nameTriesHere: newBudgets(nameTriesHere), nameTries: newBudgets(nameTries),
+		triesHere: newBudgets(triesHere), tries: newBudgets(tries),
 	}
 }
 
@@ -128,7 +135,7 @@ func newLimits() *limits {
 func (l *limits) forget() {
 	for _, b := range []*budgets{
 		l.userLines, l.addressLines, l.userRooms, l.addressRooms,
-		l.addressSignIns, l.addressUpgrades, l.nameTriesHere, l.nameTries,
+		l.addressSignIns, l.addressUpgrades, l.triesHere, l.tries,
 	} {
 		b.forget()
 	}
@@ -145,16 +152,21 @@ func (l *limits) room(user string, c client) time.Duration {
 	return max(l.userRooms.take(user), l.addressRooms.take(c.String()))
 }
 
-// try takes what it costs to try a password for a name.
+// try takes what it costs to try a password for a name. Whatever stands where a
+// name should, no more than a hash of it is remembered.
 func (l *limits) try(name string, c client) time.Duration {
-	key := auth.NameKey(name)
+	sum := sha256.Sum256([]byte(auth.NameKey(name)))
+	key := string(sum[:])
 	if c.counts() {
-		if d := l.nameTriesHere.take(c.String() + " " + key); d > 0 {
+		if d := l.triesHere.take(c.String() + key); d > 0 {
 			return d
 		}
 	}
-	return l.nameTries.take("name " + key)
+	return l.tries.take(key)
 }
+
+// tryCode takes what it costs to try the code of a sign-up.
+func (l *limits) tryCode() time.Duration { return l.tries.take("code") }
 
 // tooFast is the answer to whoever has to wait. It is an *[apiError].
 func tooFast(wait time.Duration) error {
@@ -173,16 +185,31 @@ func seconds(d time.Duration) string {
 	return d.String()
 }
 
+// isNewLimit is how long the store may take to tell whether a room is new.
+const isNewLimit = time.Second
+
 // newRoom takes what the first post into a room costs, or tells by a *[wire.Error]
-// that the user makes rooms too fast. retry is how long to wait. Further posts may
-// follow before the first is stored.
+// why it cannot be. retry is how long to wait. Further posts may follow before the
+// first is stored.
 func (c *conn) newRoom(room string) (retry time.Duration, err error) {
-	if room == c.made || !c.server.o.Hub.IsNew(room) {
+	if room == c.paid {
 		return 0, nil
 	}
-	if wait := c.server.limits.room(c.user.ID, c.client); wait > 0 {
-		return wait, &wire.Error{Code: wire.CodeRate, Msg: "too many new rooms: wait a while"}
+	if err := c.member.MayRead(room); err != nil {
+		return 0, err
 	}
-	c.made = room
+	ctx, cancel := context.WithTimeout(context.Background(), isNewLimit)
+	defer cancel()
+	isNew, err := c.server.o.Hub.IsNew(ctx, room)
+	if err != nil {
+		c.server.o.Log.Debug("room not read", "room", room, "err", err)
+		return retryUnavailable, &wire.Error{Code: wire.CodeUnavailable, Msg: toAPI(err).msg}
+	}
+	if isNew {
+		if wait := c.server.limits.room(c.user.ID, c.client); wait > 0 {
+			return wait, &wire.Error{Code: wire.CodeRate, Msg: "too many new rooms: wait a while"}
+		}
+	}
+	c.paid = room
 	return 0, nil
 }

@@ -18,6 +18,7 @@
 //	PUT    /api/account/password           {"old","new"}; ends all other sessions
 //	GET    /api/rooms                      {"rooms":[{"room","head","members"}]}
 //	GET    /api/rooms/{room}/events        ?after=SEQ or ?before=SEQ, &limit=N
+//	GET    /api/rooms/{room}/search        ?q=WORDS, &before=SEQ, &limit=N; with a session
 //
 // An API error is {"error":{"code","msg"}}; the message says what is wrong and
 // what would be right, and is safe to show.

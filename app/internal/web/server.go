@@ -24,6 +24,7 @@ import (
 const (
 	headerTimeout  = 10 * time.Second // from the connection to the whole header
 	requestTimeout = 30 * time.Second // from there to the whole body
+	answerTimeout  = 60 * time.Second // from the header to the end of the answer
 	maxHeader      = 16 << 10
 	// idleTimeout exceeds the keep-alive of a proxy before us, so that it is
 	// never we who close an idle connection under its next request.
@@ -38,11 +39,8 @@ const spareFiles = 128
 // WebSockets leave.
 const sparePlain = spareFiles / 2
 
-// maxCalls is how many connections without a WebSocket one address has: a browser
-// opens six.
-const maxCalls = 256
-
-// maxPerClient is how many WebSockets one address has: the nginx site allows 200.
+// maxPerClient is how many WebSockets one address has, and how many other
+// connections: many people may share one. The nginx site allows 200 of the first.
 const maxPerClient = 256
 
 // Build tells which program this is.
@@ -68,12 +66,13 @@ type Options struct {
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
 	Trusted []netip.Prefix // proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nil: loopback
 
-	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
-	MaxPerClient int           // WebSockets of one address at once; 0: 256
-	WriteTimeout time.Duration // how long a client may not read; 0: 10 s
-	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
-	PingEvery    time.Duration // 0: [wire.PingEvery]
-	SilenceLimit time.Duration // 0: [wire.SilenceLimit]
+	MaxConns      int           // WebSockets at once; 0: the descriptor limit less a reserve
+	MaxPerClient  int           // WebSockets of one address at once, and other connections; 0: 256
+	WriteTimeout  time.Duration // how long the client of a WebSocket may not read; 0: 10 s
+	AnswerTimeout time.Duration // from a request's header to the end of its answer; 0: 60 s
+	HelloTimeout  time.Duration // 0: [wire.HelloTimeout]
+	PingEvery     time.Duration // 0: [wire.PingEvery]
+	SilenceLimit  time.Duration // 0: [wire.SilenceLimit]
 }
 
 func (o Options) withDefaults() Options {
@@ -87,6 +86,7 @@ func (o Options) withDefaults() Options {
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
 	o.MaxPerClient = cmp.Or(o.MaxPerClient, maxPerClient)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.AnswerTimeout = cmp.Or(o.AnswerTimeout, answerTimeout)
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
 	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
 	o.SilenceLimit = cmp.Or(o.SilenceLimit, wire.SilenceLimit)
@@ -181,6 +181,7 @@ func New(o Options) (*Server, error) {
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
+		WriteTimeout:      o.AnswerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         s.connState,
@@ -318,7 +319,7 @@ func (s *Server) follow(c net.Conn, state http.ConnState) bool {
 		addTo(s.callers, from, 1)
 	}
 	s.plain[c] = state
-	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > maxCalls
+	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > s.o.MaxPerClient
 	return known || !full
 }
 

@@ -20,11 +20,7 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		Name     string  `json:"name"`
 		Password *string `json:"password"`
 	}
-	err := tooFast(s.limits.addressSignIns.take(s.client(r).String()))
-	if err == nil {
-		err = readBody(w, r, &body)
-	}
-	if err != nil {
+	if err := s.readPaid(w, r, &body); err != nil {
 		s.fail(w, r, err)
 		return
 	}
