@@ -32,12 +32,14 @@ const (
 
 // Hello opens a conversation, and answers [Resync]: which version the client speaks, which epoch of
 // the log its cursors are of ("" leaves that unchecked) and where it stands in
-// each room it has open.
+// each room it has open. At are the TS of the events at the cursors, as far as
+// it knows them: a log that was restored from a backup has others there.
 type Hello struct {
 	T     Kind             `json:"t"`
 	V     int              `json:"v"`
 	Epoch string           `json:"epoch,omitempty"`
 	Rooms map[string]int64 `json:"rooms"`
+	At    map[string]int64 `json:"at,omitempty"`
 }
 
 // Join opens one more room at a cursor (see the package invariant 2).
@@ -187,6 +189,9 @@ func badJSON(err error) error {
 func (h *Hello) validate() error {
 	if len(h.Rooms) > MaxRooms {
 		return &Error{CodeTooMany, fmt.Sprintf("hello names %d rooms, at most %d can be open", len(h.Rooms), MaxRooms)}
+	}
+	if len(h.At) > MaxRooms {
+		return &Error{CodeTooMany, fmt.Sprintf("hello has the times of %d rooms, at most %d can be open", len(h.At), MaxRooms)}
 	}
 	for room, seq := range h.Rooms {
 		if err := validCursor(room, seq); err != nil {

@@ -8,7 +8,7 @@
 // overlap. Binary frames are refused.
 //
 //	client                                   server
-//	  │ hello{v,epoch,rooms:{room:seq}}  ──►  │  first line, within 10 s
+//	  │ hello{v,epoch,rooms:{room:seq},at}──► │  first line, within 10 s
 //	  │  ◄── welcome{v,epoch,user,ping_ms,reads}
 //	  │  ◄── ev{room,seq,…} …                 │  everything after each cursor
 //	  │  ◄── live{room,seq}                   │  caught up; or, before the evs,
@@ -40,8 +40,10 @@
 //  1. Within a room, ev lines arrive with contiguous seq, starting at the
 //     client's cursor+1 (or at reset.after+1). No gap, no repeat.
 //  2. A cursor of 0 asks for the whole room, a cursor of -1 for its last page.
-//     A client that is more than [MaxMissed] behind, ahead of the head, or of
-//     another epoch gets reset and the last page.
+//     A client that is more than [MaxMissed] behind, ahead of the head, of
+//     another epoch, or that holds another event at its cursor than the log has
+//     there (by its time) gets reset and the last page: whatever older state a
+//     store was restored to, nobody goes on from what it does not have.
 //  3. ack is written only after the post is durable. A post without an answer
 //     has an unknown outcome: send it again with the same nonce. (room,
 //     author, nonce) is unique for ever, so it is stored at most once and the

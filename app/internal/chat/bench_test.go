@@ -53,11 +53,11 @@ func BenchmarkFanOut(b *testing.B) {
 			for i := range takers {
 				takers[i] = &taker{}
 				m := h.Connect(User{ID: fmt.Sprint(i), Name: fmt.Sprint("user ", i)}, takers[i])
-				m.Join("lobby", 0)
+				m.Join("lobby", Cursor{})
 				b.Cleanup(m.Close)
 			}
 			speaker := h.Connect(User{ID: "s", Name: "Speaker"}, &taker{})
-			speaker.Join("lobby", 0)
+			speaker.Join("lobby", Cursor{})
 			b.Cleanup(speaker.Close)
 			time.Sleep(time.Second) // presence settles
 			want := make([]int, members)
@@ -91,7 +91,7 @@ func BenchmarkResume(b *testing.B) {
 		b.Run(fmt.Sprint(missed), func(b *testing.B) {
 			h := run(b, Options{Store: filled(b, 1000)})
 			keep := h.Connect(User{ID: "k", Name: "Keeper"}, &taker{})
-			keep.Join("lobby", 1000)
+			keep.Join("lobby", Cursor{Seq: 1000})
 			b.Cleanup(keep.Close)
 			time.Sleep(100 * time.Millisecond)
 			b.ReportAllocs()
@@ -100,7 +100,7 @@ func BenchmarkResume(b *testing.B) {
 				var done sync.WaitGroup
 				done.Add(1)
 				m := h.Connect(User{ID: fmt.Sprint(i % 100), Name: "Resumer"}, &counter{target: 1000, done: &done})
-				m.Join("lobby", int64(1000-missed))
+				m.Join("lobby", Cursor{Seq: int64(1000 - missed)})
 				done.Wait()
 				m.Close()
 			}
@@ -115,7 +115,7 @@ func BenchmarkPost(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		m := h.Connect(User{ID: fmt.Sprintf("%p", pb), Name: "Poster"}, &taker{})
 		defer m.Close()
-		m.Join("lobby", -1)
+		m.Join("lobby", Cursor{Seq: -1})
 		for i := 0; pb.Next(); i++ {
 			p, err := m.Post("lobby", fmt.Sprint("n", i), "text")
 			if err == nil {

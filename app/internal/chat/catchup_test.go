@@ -14,6 +14,7 @@ func TestCatchUp(t *testing.T) {
 		head   int
 		epoch  string // "" means the log's own
 		cursor int64
+		at     int64 // 1: it says when the event at its cursor was committed; 2: a millisecond later
 		reset  bool
 		first  string // the first text told
 		n      int    // how many texts
@@ -28,6 +29,11 @@ func TestCatchUp(t *testing.T) {
 		{name: "last page", head: 80, cursor: -1, reset: true, first: "text 31", n: 50},
 		{name: "last page of an empty room", head: 0, cursor: -1, reset: true},
 		{name: "ahead of the log", head: 30, cursor: 31, reset: true, first: "text 1", n: 30},
+		{name: "the event it holds", head: 30, cursor: 25, at: 1, first: "text 26", n: 5},
+		{name: "the event it holds, long ago", head: 900, cursor: 405, at: 1, first: "text 406", n: 495},
+		{name: "another event", head: 80, cursor: 60, at: 2, reset: true, first: "text 31", n: 50},
+		{name: "another event at the head", head: 80, cursor: 80, at: 2, reset: true, first: "text 31", n: 50},
+		{name: "another event, long ago", head: 900, cursor: 405, at: 2, reset: true, first: "text 851", n: 50},
 		{name: "another epoch", head: 80, epoch: "other", cursor: 79, reset: true, first: "text 31", n: 50},
 		{name: "another epoch at zero", head: 3, epoch: "other", cursor: 0, reset: true, first: "text 1", n: 3},
 	}
@@ -42,7 +48,12 @@ func TestCatchUp(t *testing.T) {
 				if epoch == "" {
 					epoch = h.Epoch()
 				}
-				if err := s.Open(epoch, map[string]int64{"lobby": tt.cursor}); err != nil {
+				var at int64
+				if tt.at != 0 {
+					events, _ := h.store.After(t.Context(), "lobby", tt.cursor-1, 1)
+					at = events[0].At.UnixMilli() + tt.at - 1
+				}
+				if err := s.Open(epoch, map[string]Cursor{"lobby": {Seq: tt.cursor, At: at}}); err != nil {
 					t.Fatal(err)
 				}
 				soon(time.Second)
@@ -70,7 +81,7 @@ func TestNoEpochNeedsNoReset(t *testing.T) {
 			s := meet(t, h, "Ann", nil)
 			defer s.Close()
 			s.cursors["lobby"] = cursor
-			s.Open("", map[string]int64{"lobby": cursor})
+			s.Open("", map[string]Cursor{"lobby": {Seq: cursor}})
 			soon(time.Second)
 			if told := s.told(); s.resets != 0 || len(told) != want {
 				t.Errorf("from %d: got %d resets and %q, want %d events", cursor, s.resets, told, want)
@@ -146,7 +157,7 @@ func TestRejoinStartsOver(t *testing.T) {
 		s.mu.Lock()
 		s.cursors["lobby"] = 8
 		s.mu.Unlock()
-		if err := s.Join("lobby", 8); err != nil {
+		if err := s.Join("lobby", Cursor{Seq: 8}); err != nil {
 			t.Fatal(err)
 		}
 		soon(time.Second)
@@ -187,11 +198,11 @@ func TestTooManyRooms(t *testing.T) {
 		s := meet(t, h, "Ann", nil)
 		defer s.Close()
 		for i := range wire.MaxRooms {
-			if err := s.Join(fmt.Sprint("room", i), 0); err != nil {
+			if err := s.Join(fmt.Sprint("room", i), Cursor{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if e, ok := s.Join("one-more", 0).(*wire.Error); !ok || e.Code != wire.CodeTooMany {
+		if e, ok := s.Join("one-more", Cursor{}).(*wire.Error); !ok || e.Code != wire.CodeTooMany {
 			t.Errorf("got %v, want %s", e, wire.CodeTooMany)
 		}
 		soon(time.Second)
@@ -216,6 +227,28 @@ func TestRoomsNobodyNeedsAreForgotten(t *testing.T) {
 		soon(time.Second)
 		if got := again.told(); len(got) != 1 {
 			t.Errorf("got %q after coming back, want the one missed", got)
+		}
+	})
+}
+
+// TestAResetThatTheStoreInterrupts is told when the store can be read again.
+func TestAResetThatTheStoreInterrupts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &moody{Memory: filled(t, 900)}
+		h := run(t, Options{Store: store})
+		keeper := meet(t, h, "Keeper", map[string]int64{"lobby": 900})
+		defer keeper.Close()
+		soon(time.Second) // the tail is read
+		store.fail(ErrUnavailable)
+		s := meet(t, h, "Ann", nil)
+		defer s.Close()
+		s.cursors["lobby"] = 405
+		s.Open(h.Epoch(), map[string]Cursor{"lobby": {Seq: 405, At: 1}})
+		soon(time.Second)
+		store.fail(nil)
+		soon(3 * time.Second)
+		if s.resets != 1 || len(s.told()) != 50 {
+			t.Errorf("got %d resets and %d texts, want 1 and the last 50", s.resets, len(s.told()))
 		}
 	})
 }

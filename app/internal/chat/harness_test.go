@@ -95,10 +95,19 @@ func meet(t *testing.T, h *Hub, name string, cursors map[string]int64) *screen {
 	for room, c := range cursors {
 		s.cursors[room] = c
 	}
-	if err := s.Open(h.Epoch(), cursors); err != nil {
+	if err := s.Open(h.Epoch(), believed(cursors)); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// believed are cursors that say nothing of times.
+func believed(seqs map[string]int64) map[string]Cursor {
+	cursors := map[string]Cursor{}
+	for room, seq := range seqs {
+		cursors[room] = Cursor{Seq: seq}
+	}
+	return cursors
 }
 
 func (s *screen) cursor(room string) int64 {
@@ -204,6 +213,13 @@ func (m *moody) Before(ctx context.Context, room string, seq int64, n int) ([]Ev
 		return nil, err
 	}
 	return m.Memory.Before(ctx, room, seq, n)
+}
+
+func (m *moody) PostsBefore(ctx context.Context, room string, seq int64, n int) ([]Event, error) {
+	if err := m.mood(0); err != nil {
+		return nil, err
+	}
+	return m.Memory.PostsBefore(ctx, room, seq, n)
 }
 
 func (m *moody) Head(ctx context.Context, room string) (int64, error) {

@@ -77,15 +77,21 @@ func (f *frame) free() {
 	}
 }
 
+// Cursor is where a client stands in a room.
+type Cursor struct {
+	Seq int64 // of the last event that it holds; 0: none; -1: it asks for the last page
+	At  int64 // when that was committed, Unix milliseconds; 0: it does not say, and is believed
+}
+
 // Open joins several rooms at once: the ones a hello names, at the cursors of
 // a log's epoch. A client that names no epoch has its cursors believed.
-func (m *Member) Open(epoch string, rooms map[string]int64) error {
+func (m *Member) Open(epoch string, rooms map[string]Cursor) error {
 	m.opened.Store(true)
 	m.mark()
 	for _, name := range sortedKeys(rooms) {
 		cursor := rooms[name]
 		if epoch != "" && epoch != m.hub.Epoch() {
-			cursor = -1 // it speaks of another log
+			cursor = Cursor{Seq: -1} // it speaks of another log
 		}
 		if err := m.Join(name, cursor); err != nil {
 			return err
@@ -96,7 +102,7 @@ func (m *Member) Open(epoch string, rooms map[string]int64) error {
 
 // Join opens a room at a cursor (see the wire's invariant 2). A room that is
 // open already starts over at the cursor. Its error is a *[wire.Error].
-func (m *Member) Join(name string, cursor int64) error {
+func (m *Member) Join(name string, at Cursor) error {
 	if slices.Contains(m.rooms, name) {
 		m.unseat(name)
 	} else {
@@ -106,7 +112,7 @@ func (m *Member) Join(name string, cursor int64) error {
 		m.rooms = append(m.rooms, name)
 	}
 	r, version := m.hub.enter(name, m)
-	m.seat(seat{room: r, sent: cursor, since: version})
+	m.seat(seat{room: r, sent: at.Seq, at: at.At, since: version})
 	m.mark()
 	return nil
 }

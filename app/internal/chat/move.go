@@ -35,6 +35,7 @@ type SeatState struct {
 	Room  string `json:"n"`
 	Phase uint8  `json:"p,omitempty"` // 0: nothing told yet, 1: catching up, 2: live
 	Sent  int64  `json:"s,omitempty"` // the last seq told, before that the client's cursor
+	At    int64  `json:"a,omitempty"` // before that: when the event there was committed, as the client has it
 	Told  int64  `json:"t,omitempty"` // the roster version told
 	Since int64  `json:"i,omitempty"` // the first roster version with this member
 	Typed int64  `json:"y,omitempty"` // the version told of who types
@@ -111,7 +112,7 @@ func (m *Member) State() MemberState {
 	defer m.turn.Unlock()
 	s := MemberState{Seats: make([]SeatState, len(m.seats))}
 	for i, at := range m.seats {
-		s.Seats[i] = SeatState{Room: at.room.name, Phase: uint8(at.phase), Sent: at.sent, Told: at.told, Since: at.since, Typed: at.typed}
+		s.Seats[i] = SeatState{Room: at.room.name, Phase: uint8(at.phase), Sent: at.sent, At: at.at, Told: at.told, Since: at.since, Typed: at.typed}
 	}
 	if told := m.news.told.Load(); told != nil {
 		s.News = *told
@@ -192,7 +193,7 @@ func (r *room) admit(m *Member, at SeatState) (seat, bool) {
 	if r.tail.Load() == nil || len(r.members) == 1 {
 		r.fill()
 	}
-	return seat{room: r, phase: seatPhase(at.Phase), sent: at.Sent, told: at.Told, since: at.Since, typed: at.Typed}, true
+	return seat{room: r, phase: seatPhase(at.Phase), sent: at.Sent, at: at.At, told: at.Told, since: at.Since, typed: at.Typed}, true
 }
 
 // State holds the hub, and returns what another process must know of it.

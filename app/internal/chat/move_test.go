@@ -58,7 +58,7 @@ func travel(t *testing.T, h *Hub, name string, cursors map[string]int64) *travel
 	v := &traveller{screen: &screen{t: t, cursors: map[string]int64{}, texts: map[string][]string{}}, user: User{"id-" + name, name}}
 	v.passage = &passage{screen: v.screen}
 	v.Member = h.Connect(v.user, v.passage)
-	if err := v.Open("", cursors); err != nil {
+	if err := v.Open("", believed(cursors)); err != nil {
 		t.Fatal(err)
 	}
 	return v
@@ -166,7 +166,7 @@ func TestNoWakeIsMissed(t *testing.T) {
 		out := &sleepyOutlet{asked: make(chan struct{}), answer: make(chan error)}
 		m := h.Connect(User{"a", "Ann"}, out)
 		defer m.Close()
-		m.Join("lobby", 0)
+		m.Join("lobby", Cursor{})
 		<-out.asked
 		h.Wake()
 		out.answer <- ErrStill
@@ -301,7 +301,7 @@ func TestWhatWasOnItsWayComesAfterTheMove(t *testing.T) {
 				v := &traveller{screen: &screen{t: t, cursors: map[string]int64{"lobby": cursor}, texts: map[string][]string{}}, user: User{"id-Ann", "Ann"}}
 				v.passage = &passage{screen: v.screen, still: true}
 				v.Member = old.Connect(v.user, v.passage)
-				v.Join("lobby", cursor)
+				v.Join("lobby", Cursor{Seq: cursor})
 				soon(time.Second)
 				move(t, old, next, v)
 				defer v.Close()
@@ -367,7 +367,7 @@ func TestAStragglerFollows(t *testing.T) {
 				soon(time.Second)
 				move(t, old, next, ann)
 				defer ann.Close()
-				late.Join("den", 0) // a handler was under way
+				late.Join("den", Cursor{}) // a handler was under way
 				ann.heard()
 				late.heard()
 				soon(away)
@@ -433,7 +433,7 @@ func TestASecondConnectionFollows(t *testing.T) {
 		soon(time.Second)
 		move(t, old, next, first)
 		defer first.Close()
-		late.Join("lobby", 0)
+		late.Join("lobby", Cursor{})
 		soon(time.Second)
 		late.passage.set(true, false)
 		late.restore(next, late.State())
@@ -800,7 +800,7 @@ func BenchmarkMove(b *testing.B) {
 	var all []*Member
 	for i := range n {
 		m := old.Connect(User{ID: fmt.Sprintf("%016d", i), Name: fmt.Sprint("guest ", i)}, &taker{})
-		m.Join("lobby", 100)
+		m.Join("lobby", Cursor{Seq: 100})
 		all = append(all, m)
 		b.Cleanup(m.Close)
 	}

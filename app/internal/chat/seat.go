@@ -18,6 +18,7 @@ type seat struct {
 	room  *room
 	phase seatPhase
 	sent  int64 // the last seq told; in seatOpening the client's cursor
+	at    int64 // in seatOpening: see Cursor
 	told  int64 // the roster version told
 	since int64 // the first roster version that this member is in
 	typed int64 // the version told of who types
@@ -75,9 +76,13 @@ func (s *seat) open(b []byte, t *tail, store Store) ([]byte, error) {
 			return b, err
 		}
 	}
-	s.phase = seatCatching
 	meter := s.room.hub.o.Meter
-	if 0 <= s.sent && s.sent <= head && head-s.sent <= wire.MaxMissed {
+	follows, err := s.follows(t, head, store)
+	if err != nil {
+		return b, err
+	}
+	if follows {
+		s.phase = seatCatching
 		meter.Resumed(ResumedWhole, head-s.sent)
 		return b, nil
 	}
@@ -89,9 +94,30 @@ func (s *seat) open(b []byte, t *tail, store Store) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	s.sent = after
+	s.phase, s.sent = seatCatching, after
 	meter.Resumed(how, head-after)
 	return wire.AppendLine(b, &wire.Reset{T: wire.KindReset, Room: s.room.name, After: s.sent, Head: head}), nil
+}
+
+// follows reports whether the client can go on from its cursor: it has not
+// missed too much, and what it holds there is what the log has there.
+func (s *seat) follows(t *tail, head int64, store Store) (bool, error) {
+	if s.sent < 0 || s.sent > head || head-s.sent > wire.MaxMissed {
+		return false, nil
+	}
+	if s.sent == 0 || s.at == 0 {
+		return true, nil
+	}
+	if at, ok := t.time(s.sent); ok {
+		return at == s.at, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
+	defer cancel()
+	events, err := store.After(ctx, s.room.name, s.sent-1, 1)
+	if err != nil {
+		return false, err
+	}
+	return len(events) == 1 && events[0].Seq == s.sent && events[0].At.UnixMilli() == s.at, nil
 }
 
 // lastPage returns the seq before the last posts of a page, or as many events as

@@ -22,6 +22,7 @@ type tail struct {
 	head  int64 // the last seq of the room, as far as this process knows
 	lines []byte
 	ends  []int   // ends[i] is where the line of first+i ends
+	times []int64 // times[i] is when first+i was committed, Unix milliseconds
 	posts []int64 // the seqs of the posts among them
 	born  time.Time
 }
@@ -39,6 +40,7 @@ func (t *tail) with(events []Event) *tail {
 		if e := &events[i]; e.Seq == n.head+1 {
 			n.lines = appendEvent(n.lines, e)
 			n.ends = append(n.ends, len(n.lines))
+			n.times = append(n.times, e.At.UnixMilli())
 			n.head++
 			n.note(e)
 		}
@@ -106,8 +108,17 @@ func (t *tail) cut(drop int) {
 	t.first += int64(drop)
 	t.lines = append(make([]byte, 0, len(t.lines)), t.lines[from:]...)
 	t.ends = ends
+	t.times = append(make([]int64, 0, 2*tailEvents+1), t.times[drop:]...)
 	gone := sort.Search(len(t.posts), func(i int) bool { return t.posts[i] >= t.first })
 	t.posts = append(make([]int64, 0, 2*tailEvents+1), t.posts[gone:]...)
+}
+
+// time returns when an event was committed, in Unix milliseconds, if it is here.
+func (t *tail) time(seq int64) (at int64, ok bool) {
+	if seq < t.first || seq > t.head {
+		return 0, false
+	}
+	return t.times[seq-t.first], true
 }
 
 // start is where the i-th line begins.

@@ -163,7 +163,7 @@ func (c *conn) message(m any) error {
 			return err
 		}
 		c.changed = true
-		return c.member.Join(m.Room, m.Seq)
+		return c.member.Join(m.Room, chat.Cursor{Seq: m.Seq})
 	case *wire.Leave:
 		c.changed = true
 		return c.member.Leave(m.Room)
@@ -228,7 +228,11 @@ func (c *conn) hello(h *wire.Hello) error {
 		User: c.user.Wire(), PingMS: c.server.o.PingEvery.Milliseconds(), Reads: c.reads(),
 	})
 	c.flush()
-	return m.Open(h.Epoch, h.Rooms)
+	cursors := make(map[string]chat.Cursor, len(h.Rooms))
+	for room, seq := range h.Rooms {
+		cursors[room] = chat.Cursor{Seq: seq, At: h.At[room]}
+	}
+	return m.Open(h.Epoch, cursors)
 }
 
 // readsLimit is how long a hello waits for the store.

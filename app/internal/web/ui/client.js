@@ -9,7 +9,7 @@ import * as typing from './model/typing.js';
 import * as unread from './model/unread.js';
 import * as wire from './model/wire.js';
 import { backNotice, loudAt, nextChange, NOTICE_MS } from './model/banner.js';
-import { cursor, cursors, wanted } from './model/cursors.js';
+import { cursor, cursors, times, wanted } from './model/cursors.js';
 import { dayOf } from './model/dates.js';
 import { mentions } from './model/mention.js';
 import { isRoomName } from './model/roomname.js';
@@ -86,7 +86,7 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
   function hello() {
     const rooms = cursors(store.state);
     opened = new Set(Object.keys(rooms));
-    socket.send(wire.hello(store.state.epoch || storage.get('reads', {}).epoch || '', rooms));
+    socket.send(wire.hello(store.state.epoch || storage.get('reads', {}).epoch || '', rooms, times(store.state, rooms)));
   }
 
   // resync is a reconnect without a connection lost: the worker that knew us

@@ -158,7 +158,7 @@ test('cursors: the room on the screen by its last page, others by their head, al
   assert.equal(tab.texts().length, 7);
   server.drop(1006);
   await clock.pass(1_000);
-  assert.deepEqual(server.hello, { t: 'hello', v: 1, epoch: 'e1', rooms: { lobby: 120, design: 7 } });
+  assert.deepEqual(server.hello, { t: 'hello', v: 1, epoch: 'e1', rooms: { lobby: 120, design: 7 }, at: { lobby: server.rooms.lobby[119].ts, design: server.rooms.design[6].ts } });
 
   tab.client.leave();
   tab.die();

@@ -85,7 +85,7 @@ test('what was said meanwhile is there, from the cursor on, and nothing else is 
   await clock.pass(300);
   server.recover();
   await settled();
-  assert.deepEqual(server.hello, { t: 'hello', v: 1, epoch: 'e1', rooms: { lobby: 1 } });
+  assert.deepEqual(server.hello, { t: 'hello', v: 1, epoch: 'e1', rooms: { lobby: 1 }, at: { lobby: server.rooms.lobby[0].ts } });
   await clock.pass(100);
   assert.deepEqual(tab.texts(), ['before', 'meanwhile']);
   assert.equal(tab.state.timelines.lobby.messages[0], shown);

@@ -11,6 +11,17 @@ export function cursors(state) {
   return rooms;
 }
 
+// times returns {room: ts} of the events that are held at cursors, by which the
+// server tells whether its log is still the one that they are of.
+export function times(state, rooms) {
+  const known = {};
+  for (const room of Object.keys(rooms)) {
+    const { time = 0 } = state.timelines[room] ?? {};
+    if (time > 0) known[room] = time;
+  }
+  return known;
+}
+
 export function cursor(state, room) {
   const held = state.timelines[room]?.head ?? UNKNOWN;
   if (held !== UNKNOWN) return held;

@@ -24,6 +24,7 @@ export const UNKNOWN = -1; // the cursor that asks for a room's last page
 export const unopened = Object.freeze({
   after: UNKNOWN,
   head: UNKNOWN,
+  time: 0, // ts of the event at head; 0: not known
   live: false, // the server said that we hold everything
   start: false, // the room has nothing older than what is here
   messages: Object.freeze([]),
@@ -62,12 +63,13 @@ export const find = ({ messages, tail }, seq) =>
 
 // add takes events in any order and with repeats; me is this person's id.
 export function add(timeline, events, me) {
-  let { after, head } = timeline;
+  let { after, head, time } = timeline;
   const fresh = [];
   const changes = [];
   const ahead = new Map(timeline.ahead.map((event) => [event.seq, event]));
   const take = (event) => {
     head = event.seq;
+    time = event.ts;
     if (isPost(event)) fresh.push(message(event));
     else changes.push(event);
   };
@@ -86,7 +88,7 @@ export function add(timeline, events, me) {
     }
   }
   if (head === timeline.head && ahead.size === timeline.ahead.length) return timeline;
-  const grown = append({ ...timeline, after, head, start: timeline.start || after === 0 }, fresh);
+  const grown = append({ ...timeline, after, head, time, start: timeline.start || after === 0 }, fresh);
   return change({ ...grown, ahead: [...ahead.values()].filter((event) => event.seq > head), missing: ahead.size > 0 }, changes, me);
 }
 

@@ -74,7 +74,7 @@ function parseLine(text) {
   return kinds[line.t](line) ? line : null;
 }
 
-export const hello = (epoch, rooms) => JSON.stringify({ t: 'hello', v: VERSION, epoch, rooms });
+export const hello = (epoch, rooms, at) => JSON.stringify({ t: 'hello', v: VERSION, epoch, rooms, at });
 export const join = (room, seq) => JSON.stringify({ t: 'join', room, seq });
 export const leave = (room) => JSON.stringify({ t: 'leave', room });
 export const read = (room, seq) => JSON.stringify({ t: 'read', room, seq });
