@@ -84,7 +84,7 @@ func hoard() {
 func talk() {
 	for n := 0; ; n++ {
 		fmt.Printf("line %d: %04000d\n", n, 0)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(40 * time.Millisecond)
 	}
 }
 `

@@ -117,7 +117,7 @@ func newTorture(t *testing.T, seed, variant uint64) *torture {
 	for name, builds := range x.good {
 		x.place(name, builds[0])
 	}
-	if x.logs = x.mount("1m"); x.logs == "" {
+	if x.logs = x.mount("5m"); x.logs == "" {
 		x.logs = t.TempDir()
 	}
 	x.configure("")
@@ -207,7 +207,7 @@ ready_timeout = "8s"
 bake = "300ms"
 drain = { timeout = "3s" }
 restart = { min = "20ms", max = "500ms", reset_after = "1s" }
-log = { memory = "64K", file = %q, format = "json", every = "1s", keep = 2 }
+log = { memory = "64K", file = %q, format = "json", max_size = "1M", keep = 2 }
 `, name, command, listen, filepath.Join(x.logs, name+".log"))
 	}
 	program("chat", `"./chat", "serve", "--data", "data"`, `"http"`)
