@@ -71,7 +71,10 @@ func (x *torture) checkLogFiles() {
 	for _, name := range slices.Sorted(maps.Keys(x.want)) {
 		var files []string
 		x.eventually("all but two old log files of "+name+" are gone", func() bool {
-			files, _ = filepath.Glob(filepath.Join(x.logs, name+"[-.]*"))
+			var err error
+			if files, err = filepath.Glob(filepath.Join(x.logs, name+`[.\-]*`)); err != nil {
+				x.t.Fatal(err)
+			}
 			return len(files) <= 3
 		})
 		lines := 0
