@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -55,7 +56,7 @@ func completePrograms(state *string) cobra.CompletionFunc {
 
 // newOperation is a command that does op to programs.
 func newOperation(state *string, op control.Operation, short, long string) *cobra.Command {
-	return &cobra.Command{
+	return telling(&cobra.Command{
 		Use:               string(op) + " PROGRAM…",
 		Short:             short,
 		Long:              long,
@@ -68,7 +69,7 @@ func newOperation(state *string, op control.Operation, short, long string) *cobr
 				return tell(c, "", func() (control.Done, error) { return client.Operate(c.Context(), name, op) })
 			})
 		},
-	}
+	})
 }
 
 // newLogOperation is [newOperation] where no program means all of them.
@@ -101,6 +102,12 @@ func each(names []string, do func(name string) error) error {
 	return errors.Join(errs...)
 }
 
+// telling gives a command that calls [tell] its flag.
+func telling(c *cobra.Command) *cobra.Command {
+	c.Flags().Bool("json", false, "print JSON, one line a program")
+	return c
+}
+
 // tell does something and says how it ended. A warning is an error: what was
 // asked for was not done in full.
 func tell(c *cobra.Command, note string, do func() (control.Done, error)) error {
@@ -108,7 +115,14 @@ func tell(c *cobra.Command, note string, do func() (control.Done, error)) error 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", done.Program, inColour(done.State, done.State), note)
+	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
+		err = json.NewEncoder(c.OutOrStdout()).Encode(done)
+	} else {
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", done.Program, inColour(done.State, done.State), note)
+	}
+	if err != nil {
+		return err
+	}
 	if done.Warning != "" {
 		return errors.New(done.Warning)
 	}
@@ -149,7 +163,7 @@ of the machine, until 'supervisor delete' removes it.`,
 	c.Flags().StringVar(&n.Name, "name", "", "`NAME` of a new program (default: that of its executable)")
 	c.Flags().StringArrayVar(&listen, "listen", nil, "listening socket `NAME=ADDRESS` for it; may be repeated")
 	c.Flags().StringArrayVar(&env, "env", nil, "environment variable `NAME=VALUE` for it; may be repeated; seen by whoever lists processes meanwhile")
-	return c
+	return telling(c)
 }
 
 // newProgram fills in a program from its flags and its command.
@@ -189,7 +203,7 @@ func newProgram(n *control.NewProgram, listen, env []string, dash int, args []st
 }
 
 func newSignal(state *string) *cobra.Command {
-	return &cobra.Command{
+	return telling(&cobra.Command{
 		Use:               "signal SIGNAL PROGRAM…",
 		Short:             "Send a signal to the serving worker's process group",
 		Example:           "  supervisor signal USR1 chat",
@@ -201,11 +215,11 @@ func newSignal(state *string) *cobra.Command {
 				return tell(c, ", sent "+args[0], func() (control.Done, error) { return client.Signal(c.Context(), name, args[0]) })
 			})
 		},
-	}
+	})
 }
 
 func newScale(state *string) *cobra.Command {
-	return &cobra.Command{
+	return telling(&cobra.Command{
 		Use:   "scale PROGRAM INSTANCES",
 		Short: "Run so many parallel copies of a program",
 		Long: `scale starts more instances of a program beside those that serve, or lets the
@@ -224,5 +238,5 @@ befalls all.`,
 			client := newClient(state)
 			return tell(c, fmt.Sprintf(", %d instances", n), func() (control.Done, error) { return client.Scale(c.Context(), args[0], n) })
 		},
-	}
+	})
 }

@@ -347,7 +347,7 @@ func TestASocketThatFailsIsAnError(t *testing.T) {
 }
 
 func TestWhatIsAskedArrives(t *testing.T) {
-	b := &backend{lines: []logs.Line{{Program: "chat", Gen: 3, Text: "hello", Err: true}}}
+	b := &backend{lines: []logs.Line{{Program: "chat", Origin: logs.Origin{Gen: 3}, Text: "hello", Err: true}}}
 	c, _ := serve(t, b)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	ctx := t.Context()

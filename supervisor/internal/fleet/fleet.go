@@ -354,7 +354,7 @@ func (f *Fleet) limitMemory(p *program, r *replica, s control.Instance, now time
 	if limit == 0 || rss <= limit || s.State != "running" || now.Sub(r.renewed) < renewPause {
 		return
 	}
-	why := fmt.Sprintf("memory_max: %d MB of %d", rss>>20, limit>>20)
+	why := fmt.Sprintf("memory_max: %s of %s", config.Megabytes(rss), config.FormatSize(limit))
 	if id, err := r.Renew(why); err == nil {
 		r.renewed = now
 		f.Log.Warn("worker takes too much memory", "program", p.name, "rss", rss, "limit", limit, "deploy", id)

@@ -175,7 +175,7 @@ func (format FileFormat) appendLine(b []byte, program string, l Line) []byte {
 		if l.Err {
 			mark = "!"
 		}
-		return fmt.Appendf(b, "%s [%d]%s %s", l.Time.Format("2006-01-02T15:04:05.000Z"), l.Gen, mark, text)
+		return fmt.Appendf(b, "%s %s%s %s", l.Time.Format("2006-01-02T15:04:05.000Z"), l.Origin.Alone(), mark, text)
 	default:
 		return append(b, text...)
 	}
