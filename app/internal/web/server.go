@@ -63,6 +63,8 @@ type Options struct {
 
 	Meter Meter // nil: nothing is counted
 
+	Limits *Limits // shared with the hub's peers if it is its Ledger too; nil: this process's own
+
 	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
 
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
@@ -83,6 +85,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Keeper == nil {
 		o.Keeper = alone{}
+	}
+	if o.Limits == nil {
+		o.Limits = NewLimits()
 	}
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
 	o.MaxPerClient = cmp.Or(o.MaxPerClient, maxPerClient)
@@ -116,7 +121,6 @@ type Server struct {
 	page     *page
 	http     *http.Server
 	origins  origins
-	limits   *limits
 	born     time.Time
 	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
 	drained  chan struct{} // closed when Drain is over
@@ -167,7 +171,6 @@ func New(o Options) (*Server, error) {
 		drained:  make(chan struct{}),
 		over:     make(chan struct{}),
 		changed:  make(chan struct{}, 1),
-		limits:   newLimits(),
 		conns:    map[*ws.Conn]*conn{},
 		clients:  map[client]int{},
 		callers:  map[client]int{},

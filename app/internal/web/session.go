@@ -20,7 +20,7 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		Name     string  `json:"name"`
 		Password *string `json:"password"`
 	}
-	err := tooFast(s.limits.addressSignIns.take(s.client(r).String()))
+	err := tooFast(s.o.Limits.addressSignIns.take(s.client(r).String()))
 	if err == nil {
 		err = readBody(w, r, &body)
 	}
@@ -33,7 +33,7 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		s.answerSession(w, r, token, id, err)
 		return
 	}
-	if err := tooFast(s.limits.try(body.Name, s.client(r))); err != nil {
+	if err := tooFast(s.o.Limits.try(body.Name, s.client(r))); err != nil {
 		s.fail(w, r, err)
 		return
 	}
