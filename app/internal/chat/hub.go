@@ -77,7 +77,8 @@ type Hub struct {
 	greet     chan struct{} // somebody new is on the bus: tell who is here
 	glance    chan struct{} // read the heads now
 	strangers *strangers
-	held      atomic.Bool // nobody is told of presence, see Hold
+	told      atomic.Int64 // when a peer last told of events, Unix nanoseconds
+	held      atomic.Bool  // nobody is told of presence, see Hold
 	wakes     atomic.Int64
 	stopped   chan struct{} // closed when Run ends
 	flushers  sync.WaitGroup
@@ -370,6 +371,9 @@ func (h *Hub) hear(data []byte) {
 		h.o.Log.Debug("message of a peer not understood", "err", err)
 		return
 	}
+	if len(t.Heads) > 0 {
+		h.told.Store(time.Now().UnixNano())
+	}
 	for name, head := range t.Heads {
 		if r, ok := h.known(name); ok {
 			r.rung(head)
@@ -393,6 +397,9 @@ func (h *Hub) hear(data []byte) {
 	}
 	h.o.Ledger.Charge(t.Spent)
 }
+
+// Told returns when a peer last told that it has stored events.
+func (h *Hub) Told() time.Time { return time.Unix(0, h.told.Load()) }
 
 func (h *Hub) tell(t telling) {
 	if h.o.Bus != nil && h.peers.Load() > 0 {

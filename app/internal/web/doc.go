@@ -34,6 +34,9 @@
 //     counted.
 //  3. A sign-in may be repeated with the cookie that was sent first: its session goes
 //     on for half a minute, under the new name.
+//  4. While the store is away clients stay, and are told so when they ask for
+//     something. If it is away from this host alone, as the doorbells of others tell,
+//     they are sent to those (see stranded.go).
 //
 // # Lifetimes
 //

@@ -76,6 +76,10 @@ type Options struct {
 	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
 	PingEvery    time.Duration // 0: [wire.PingEvery]
 	SilenceLimit time.Duration // 0: [wire.SilenceLimit]
+
+	// StrandedAfter is how long the store may be away from this host alone until its
+	// clients are sent to others; 0: 15 s.
+	StrandedAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -95,6 +99,7 @@ func (o Options) withDefaults() Options {
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
 	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
 	o.SilenceLimit = cmp.Or(o.SilenceLimit, wire.SilenceLimit)
+	o.StrandedAfter = cmp.Or(o.StrandedAfter, 15*time.Second)
 	if o.Trusted == nil {
 		o.Trusted = Loopback()
 	}
