@@ -77,3 +77,26 @@ func TestABusThatIsAway(t *testing.T) {
 		}
 	})
 }
+
+// A name is taken by who is at a peer, in a room that nobody here is in.
+func TestANameAtAPeer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hubs := join(t, NewMemory(), 2, func(int) bool { return false })
+		bob := meet(t, hubs[1], "Bob", map[string]int64{"elsewhere": 0})
+		soon(hereEvery)
+		if !hubs[0].NameTaken("BOB", "id-other") {
+			t.Error("the name of somebody at a peer is free")
+		}
+		if hubs[0].NameTaken("Bob", "id-Bob") || hubs[0].NameTaken("Ann", "id-other") {
+			t.Error("a name that nobody else has is taken")
+		}
+		bob.Close()
+		soon(hubs[0].o.Grace + hereEvery)
+		if hubs[0].NameTaken("Bob", "id-other") {
+			t.Error("a name is taken by somebody who has gone")
+		}
+		if n := len(hubs[0].strangers.met); n > 1 {
+			t.Errorf("%d strangers are remembered", n)
+		}
+	})
+}

@@ -314,7 +314,7 @@ func (c *conn) delay() time.Duration {
 	if d := takeOne(c.bucket); d > 0 {
 		return d
 	}
-	return c.server.limits.line(c.user.ID, c.client)
+	return c.server.o.Limits.line(c.user.ID, c.client)
 }
 
 // spent is how much is missing in the bucket.

@@ -56,7 +56,7 @@ func (s *Server) readsOf(r *http.Request) (map[string]int64, error) {
 func (s *Server) getSearch(w http.ResponseWriter, r *http.Request) {
 	id, err := s.o.Auth.Who(r.Context(), s.token(r))
 	if err == nil {
-		err = tooFast(s.limits.userLines.take(id.Session.User.ID))
+		err = tooFast(s.o.Limits.userLines.take(id.Session.User.ID))
 	}
 	if err != nil {
 		s.fail(w, r, err)

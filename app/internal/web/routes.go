@@ -54,7 +54,7 @@ func (s *Server) routes() (http.Handler, error) {
 // line of a WebSocket.
 func (s *Server) paid(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := tooFast(s.limits.addressLines.take(s.client(r).String())); err != nil {
+		if err := tooFast(s.o.Limits.addressLines.take(s.client(r).String())); err != nil {
 			s.fail(w, r, err)
 			return
 		}

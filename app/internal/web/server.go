@@ -61,6 +61,8 @@ type Options struct {
 
 	Meter Meter // nil: nothing is counted
 
+	Limits *Limits // shared with the hub's peers if it is its Ledger too; nil: this process's own
+
 	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
 
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
@@ -73,6 +75,10 @@ type Options struct {
 	HelloTimeout  time.Duration // 0: [wire.HelloTimeout]
 	PingEvery     time.Duration // 0: [wire.PingEvery]
 	SilenceLimit  time.Duration // 0: [wire.SilenceLimit]
+
+	// StrandedAfter is how long the store may be away from this host alone until its
+	// clients are sent to others; 0: 15 s.
+	StrandedAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +89,9 @@ func (o Options) withDefaults() Options {
 	if o.Keeper == nil {
 		o.Keeper = alone{}
 	}
+	if o.Limits == nil {
+		o.Limits = NewLimits()
+	}
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
 	o.MaxPerClient = cmp.Or(o.MaxPerClient, maxPerClient)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
@@ -90,6 +99,7 @@ func (o Options) withDefaults() Options {
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
 	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
 	o.SilenceLimit = cmp.Or(o.SilenceLimit, wire.SilenceLimit)
+	o.StrandedAfter = cmp.Or(o.StrandedAfter, 15*time.Second)
 	if o.Trusted == nil {
 		o.Trusted = Loopback()
 	}
@@ -116,7 +126,6 @@ type Server struct {
 	page     *page
 	http     *http.Server
 	origins  origins
-	limits   *limits
 	born     time.Time
 	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
 	drained  chan struct{} // closed when Drain is over
@@ -167,7 +176,6 @@ func New(o Options) (*Server, error) {
 		drained:  make(chan struct{}),
 		over:     make(chan struct{}),
 		changed:  make(chan struct{}, 1),
-		limits:   newLimits(),
 		conns:    map[*ws.Conn]*conn{},
 		clients:  map[client]int{},
 		callers:  map[client]int{},

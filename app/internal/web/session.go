@@ -29,7 +29,7 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		s.answerSession(w, r, token, id, err)
 		return
 	}
-	if err := tooFast(s.limits.try(body.Name, s.client(r))); err != nil {
+	if err := tooFast(s.o.Limits.try(body.Name, s.client(r))); err != nil {
 		s.fail(w, r, err)
 		return
 	}
