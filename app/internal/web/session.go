@@ -2,9 +2,9 @@ package web
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/auth"
+	"github.com/simpletalk/simpletalk/app/internal/chat"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
@@ -116,16 +116,9 @@ func (s *Server) getSessions(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]session, len(all))
 	for i, one := range all {
-		list[i] = session{one.ID, one.Created.UnixMilli(), unixOrZero(one.Seen), one.Agent, one.Here}
+		list[i] = session{one.ID, one.Created.UnixMilli(), chat.Millis(one.Seen), one.Agent, one.Here}
 	}
 	writeJSON(w, http.StatusOK, list)
-}
-
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }
 
 // deleteSessions signs out everywhere else.
