@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -73,13 +74,15 @@ func FuzzAccounts(f *testing.F) {
 		}
 	}
 	h := open(f, chat.NewMemory())
+	guests := 0
 	f.Fuzz(func(t *testing.T, which uint8, guest bool, body string) {
 		r := accountRequests[int(which)%len(accountRequests)]
 		req := httptest.NewRequest(r[0], r[1], strings.NewReader(body))
 		req.RemoteAddr = "127.0.0.1:1" // which speaks for nobody, and has no budget
 		req.Header.Set("Content-Type", "application/json")
 		if guest {
-			token, _, err := h.server.o.Auth.SignIn(t.Context(), auth.Visit{}, "Guest 1")
+			guests++ // whose names may be kept
+			token, _, err := h.server.o.Auth.SignIn(t.Context(), auth.Visit{}, fmt.Sprint("Guest ", guests))
 			if err != nil {
 				t.Fatal(err)
 			}
