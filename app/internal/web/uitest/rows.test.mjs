@@ -3,7 +3,7 @@ import test from 'node:test';
 
 process.env.TZ = 'Europe/Berlin';
 const { rows } = await import('../ui/model/rows.js');
-const { dayName, dayOf } = await import('../ui/model/dates.js');
+const { dayName, dayOf, isoDay } = await import('../ui/model/dates.js');
 
 const me = { id: 'me', name: 'Robin' };
 const minute = 60_000;
@@ -49,6 +49,7 @@ test('keys are unique, even when the clock went back a day', () => {
 test('a day that is 23 hours long is one day', () => {
   const [start, end] = dayOf(new Date(2025, 2, 30, 12).getTime());
   assert.equal((end - start) / 3600_000, 23);
+  assert.equal(isoDay(start), '2025-03-30', 'here, not in Greenwich');
   assert.equal(dayName(end, end), 'Today');
   assert.equal(dayName(end - 1, end), 'Yesterday');
   assert.equal(dayName(start - 1, end).includes('Yesterday'), false);

@@ -10,14 +10,12 @@ import (
 // Every view and state, at every size and in both lights, has no violation
 // that axe can find, and throws nothing.
 func TestViews(t *testing.T) {
-	b := openBrowser(t)
 	for _, v := range []struct {
 		name string
 		look look
 	}{{"desktop", desktop}, {"desktop-dark", desktop.inDark()}, {"phone", phone}, {"phone-dark", phone.inDark()}} {
 		t.Run(v.name, func(t *testing.T) {
-			site := openSite(t).start()
-			showViews(&browser{t: t, ctx: b.ctx}, site, v.name, v.look)
+			showViews(openBrowser(t), openSite(t).start(), v.name, v.look)
 		})
 	}
 }
@@ -29,6 +27,7 @@ func showViews(b *browser, site *site, name string, l look) {
 		t.Helper()
 		ada.shot(name + "-" + view)
 		ada.axe(view)
+		ada.fits(view)
 	}
 	ada.until(`!document.querySelector('#signin').hidden`)
 	check("1-signin")

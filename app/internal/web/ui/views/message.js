@@ -2,7 +2,7 @@
 import { element } from './element.js';
 import { avatar } from './avatar.js';
 import { hueOf } from '../model/avatar.js';
-import { clock, dayName, exact, iso } from '../model/dates.js';
+import { clock, dayName, exact, iso, isoDay } from '../model/dates.js';
 import { counted } from '../model/fold.js';
 import { tokens } from '../model/links.js';
 import { mentioned } from '../model/mention.js';
@@ -16,7 +16,7 @@ export function row(item, client) {
         element('h2', {}, `#${item.room}`),
         element('p', {}, item.empty ? 'Nobody has said anything here yet. Be the first, or invite others with the address of this page.' : 'This is where the room begins.'));
     case 'day':
-      return element('li', { class: 'day' }, element('time', { datetime: iso(item.ts).slice(0, 10) }, item.name));
+      return element('li', { class: 'day' }, element('time', { datetime: isoDay(item.ts) }, item.name));
     case 'unread':
       return element('li', { class: 'divider' }, element('span', {}, 'New'));
     default:
