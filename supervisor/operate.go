@@ -258,7 +258,7 @@ befalls one of them befalls all.`,
 				return usage(fmt.Errorf("%q instances: must be a number", args[1]))
 			}
 			client := newClient(state)
-			return tell(c, fmt.Sprintf(", %d instances", n), func() (control.Done, error) { return client.Scale(c.Context(), args[0], n) })
+			return tell(c, ", "+counted(n, "instance"), func() (control.Done, error) { return client.Scale(c.Context(), args[0], n) })
 		},
 	})
 }
