@@ -351,7 +351,9 @@ func (f *Fleet) scale(p *program, instances int) (surplus []*replica, limit time
 	if p.isStopped() {
 		return nil, 0, control.Refuse(control.ErrImpossible, "%s is stopped: start it first", p.name)
 	}
-	plan, err := f.plan(p.chosen(), p.ring, "")
+	w := p.chosen()
+	w.Instances = instances
+	plan, err := f.plan(w, p.ring, "")
 	if err != nil {
 		return nil, 0, control.Refuse(control.ErrImpossible, "%w", err)
 	}
@@ -359,8 +361,6 @@ func (f *Fleet) scale(p *program, instances int) (surplus []*replica, limit time
 	if err != nil {
 		return nil, 0, control.Refuse(control.ErrImpossible, "not scaled, because that cannot be recorded: %w", err)
 	}
-	w := p.chosen()
-	w.Instances = instances
 	p.note(w, false)
 	f.grow(p, plan, instances)
 	return p.shrink(instances), plan.ReadyTimeout + time.Second, nil
