@@ -67,6 +67,15 @@ func TestPeopleTalkOverSeveralInstances(t *testing.T) {
 			return len(now) == 3 && now[i] != victim
 		})
 	}
+	told, _, err := s.command("metrics")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{`supervisor_pause_seconds_count{program="current"} 9`, `supervisor_swap_seconds_count{program="current"} 3`, `supervisor_deploys_total{program="current",verdict="accepted"} 3`} {
+		if !strings.Contains(told, want+"\n") {
+			t.Errorf("metrics lack %s:\n%s", want, told)
+		}
+	}
 	process.Signal(os.Interrupt)
 	r, _ := wait()
 	if failed := r.unkilled(kills); r.Lost+r.Duplicated+r.Reordered+failed != 0 || r.Disconnects+r.Broken != 0 || r.Acked != r.Sent || r.Received != 60*r.Acked {

@@ -158,6 +158,19 @@ func (f *Fleet) begin() {
 		each.plan.Later = stopped[w.Name]
 		f.add(each).note(w, each.plan.Later)
 	}
+	f.arrange(wanted)
+}
+
+// arrange puts the programs in the order in which they are named: those of a
+// supervisor before came first.
+func (f *Fleet) arrange(by wishes) {
+	place := map[string]int{}
+	for i, w := range by.all {
+		place[w.Name] = i
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slices.SortStableFunc(f.programs, func(a, b *program) int { return place[a.name] - place[b.name] })
 }
 
 // takeOver goes on with the programs of a supervisor before. What of it nobody

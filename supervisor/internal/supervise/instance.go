@@ -499,7 +499,7 @@ func (in *Instance) late(g *generation) {
 	if g != in.candidate || in.handover != nil {
 		return
 	}
-	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", g.plan.ReadyTimeout)
+	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET (ready_after is for programs that do not)", g.plan.ReadyTimeout)
 	in.discard(how)
 	in.failed(g, how, Failed)
 }
