@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -150,6 +151,14 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// heap is what this process holds, in bytes.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // used are the counters at a moment.
 type used struct {
 	at                     time.Time
@@ -162,16 +171,17 @@ func (h *hosts) used() used {
 }
 
 // BenchmarkIdleHosts is what hosts with a thousand members each cost when nobody
-// says anything, a second and host. One that is alone has nobody to tell.
+// says anything, each of them and a second, whatever b.N. One that is alone has
+// nobody to tell.
 func BenchmarkIdleHosts(b *testing.B) {
 	for _, n := range []int{1, 2, 3} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			empty := heap()
 			h := newHosts(b, n)
+			b.ReportMetric(float64(heap()-empty)/1024/float64(n), "heap-KiB")
 			before := h.used()
 			time.Sleep(10 * time.Second)
 			after := h.used()
-			for range b.N { // it is measured by time
-			}
 			each := after.at.Sub(before.at).Seconds() * float64(n)
 			b.ReportMetric(float64((after.cpu-before.cpu).Milliseconds())/each, "cpu-ms/s")
 			b.ReportMetric(float64(after.reads-before.reads)/each, "reads/s")
