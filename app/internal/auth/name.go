@@ -22,15 +22,15 @@ func CheckName(raw string) (string, error) {
 	if err := wire.ValidName(raw); err != nil {
 		return "", err
 	}
-	if n := uniseg.GraphemeClusterCount(raw); n > wire.MaxName {
-		return "", badName("a name has 1 to %d characters, not %d", wire.MaxName, n)
-	}
 	name, err := precis.Nickname.String(raw)
 	if err != nil {
 		return "", badName("a name may hold letters, digits, punctuation and symbols, of which %q has others", raw)
 	}
 	if err := wire.ValidName(name); err != nil { // normalised, it may have grown
 		return "", err
+	}
+	if n := uniseg.GraphemeClusterCount(name); n > wire.MaxName {
+		return "", badName("a name has 1 to %d characters, not %d", wire.MaxName, n)
 	}
 	if hasBlank(name) || hasLooseMarks(name) {
 		return "", badName("a name must not hold characters that nobody can see, or marks without a letter or more than %d on one", maxMarks)
