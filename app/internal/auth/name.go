@@ -38,7 +38,7 @@ func CheckName(raw string) (string, error) {
 	if scripts := scriptsOf(name); len(scripts) == 0 {
 		return "", badName("the letters of a name must be of one script, those of %q are of several", raw)
 	}
-	if reserved[NameKey(name)] {
+	if isReserved(name) {
 		return "", badName("%q could be taken for the chat itself: pick another name", raw)
 	}
 	return name, nil
@@ -114,6 +114,13 @@ var reserved = keysOf(
 	"guest", "anonymous", "unknown", "null", "undefined", "none",
 	chat.DeletedUser, "deleted",
 )
+
+// isReserved reports whether a name is reserved, with whatever around it: a dot or
+// a star makes nobody else of it.
+func isReserved(name string) bool {
+	core := strings.TrimFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r) })
+	return reserved[NameKey(core)]
+}
 
 func keysOf(names ...string) map[string]bool {
 	keys := map[string]bool{}
