@@ -79,7 +79,9 @@ func hasLooseMarks(name string) bool {
 // them by PRECIS (case, width and form of a character) and by the skeleton of
 // UTS 39. Capitals may look alike where small letters do not, and the other way
 // round, so the skeleton is taken of both; "I", "l" and "1" are all one. A name
-// that [CheckName] lets through has a key that is not empty.
+// that [CheckName] lets through has a key that is not empty. Accounts are kept under
+// their keys: whoever changes how one is made, also by another version of the
+// tables, has to change those.
 func NameKey(name string) string {
 	if key, err := precis.Nickname.CompareKey(name); err == nil {
 		name = key
