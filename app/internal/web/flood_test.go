@@ -260,6 +260,7 @@ func TestAPIFlood(t *testing.T) {
 	}
 	flood("/api/rooms/lobby/search?q=text", userLines.burst, eve) // by a user, from wherever
 	flood("/api/rooms/lobby/events", 2*addressLines.burst, from("203.0.113.9"))
+	flood("/readyz", addressLines.burst, from("203.0.113.9"))
 	if resp, body := h.do("GET", "/api/rooms", "", from("203.0.113.10")); resp.StatusCode != http.StatusOK {
 		t.Errorf("another address: %d %s", resp.StatusCode, body)
 	}
