@@ -304,7 +304,7 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := open(t, store, func(o *Options, _ *chat.Options) { o.AnswerTimeout = 3 * time.Second })
+	h := open(t, store, func(o *Options, _ *chat.Options) { o.AnswerTimeout = 5 * time.Second })
 	var slow []net.Conn
 	for range 4 {
 		c, err := net.Dial("tcp", h.addr)
@@ -327,7 +327,7 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 	c := h.meet(h.guest("Bob"), hello) // a WebSocket is no answer
-	time.Sleep(4 * time.Second)
+	time.Sleep(6 * time.Second)
 	c.say(`{"t":"ping"}`)
 	seek[*wire.Pong](c)
 }
