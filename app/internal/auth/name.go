@@ -22,9 +22,6 @@ func CheckName(raw string) (string, error) {
 	if err := wire.ValidName(raw); err != nil {
 		return "", err
 	}
-	if n := uniseg.GraphemeClusterCount(raw); n > wire.MaxName {
-		return "", badName("a name has 1 to %d characters, not %d", wire.MaxName, n)
-	}
 	name, err := precis.Nickname.String(raw)
 	if err != nil {
 		return "", badName("a name may hold letters, digits, punctuation and symbols, of which %q has others", raw)
@@ -32,13 +29,16 @@ func CheckName(raw string) (string, error) {
 	if err := wire.ValidName(name); err != nil { // normalised, it may have grown
 		return "", err
 	}
+	if n := uniseg.GraphemeClusterCount(name); n > wire.MaxName {
+		return "", badName("a name has 1 to %d characters, not %d", wire.MaxName, n)
+	}
 	if hasBlank(name) || hasLooseMarks(name) {
 		return "", badName("a name must not hold characters that nobody can see, or marks without a letter or more than %d on one", maxMarks)
 	}
 	if scripts := scriptsOf(name); len(scripts) == 0 {
 		return "", badName("the letters of a name must be of one script, those of %q are of several", raw)
 	}
-	if reserved[NameKey(name)] {
+	if isReserved(name) {
 		return "", badName("%q could be taken for the chat itself: pick another name", raw)
 	}
 	return name, nil
@@ -79,7 +79,9 @@ func hasLooseMarks(name string) bool {
 // them by PRECIS (case, width and form of a character) and by the skeleton of
 // UTS 39. Capitals may look alike where small letters do not, and the other way
 // round, so the skeleton is taken of both; "I", "l" and "1" are all one. A name
-// that [CheckName] lets through has a key that is not empty.
+// that [CheckName] lets through has a key that is not empty. Accounts are kept under
+// their keys: whoever changes how one is made, also by another version of the
+// tables, has to change those.
 func NameKey(name string) string {
 	if key, err := precis.Nickname.CompareKey(name); err == nil {
 		name = key
@@ -114,6 +116,13 @@ var reserved = keysOf(
 	"guest", "anonymous", "unknown", "null", "undefined", "none",
 	chat.DeletedUser, "deleted",
 )
+
+// isReserved reports whether a name is reserved, with whatever around it: a dot or
+// a star makes nobody else of it.
+func isReserved(name string) bool {
+	core := strings.TrimFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r) })
+	return reserved[NameKey(core)]
+}
 
 func keysOf(names ...string) map[string]bool {
 	keys := map[string]bool{}

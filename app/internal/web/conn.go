@@ -305,16 +305,21 @@ func (c *conn) submit(r wire.Request) (*chat.Pending, error) {
 	}
 }
 
-// delay takes one from the bucket; when it is empty, it says when it will not
-// be.
+// delay takes what a line costs from the connection, its user and its address, or
+// says when it can be had.
 func (c *conn) delay() time.Duration {
-	if c.bucket == nil {
-		c.bucket = rate.NewLimiter(bucketRate, bucketBurst)
-	}
-	if d := takeOne(c.bucket); d > 0 {
+	if d := c.ownDelay(); d > 0 {
 		return d
 	}
 	return c.server.o.Limits.line(c.user.ID, c.client)
+}
+
+// ownDelay is delay for the connection alone.
+func (c *conn) ownDelay() time.Duration {
+	if c.bucket == nil {
+		c.bucket = rate.NewLimiter(bucketRate, bucketBurst)
+	}
+	return takeOne(c.bucket)
 }
 
 // spent is how much is missing in the bucket.
@@ -411,11 +416,11 @@ func (c *conn) pay() error {
 func (c *conn) reply(m any) { c.turn.replies = wire.AppendLine(c.turn.replies, m) }
 
 // complain answers a line that cannot be done. The answer to nonsense is longer
-// than that, so it costs something; a client that cannot pay is closed, which
-// complain reports by false.
+// than that, so it costs something; a connection that cannot pay, whatever others
+// have used, is closed, which complain reports by false.
 func (c *conn) complain(err error) bool {
 	e := asWire(err)
-	if slices.Contains(nonsense, e.Code) && c.delay() > 0 {
+	if slices.Contains(nonsense, e.Code) && c.ownDelay() > 0 {
 		c.ws.Close(wire.CloseBadFrame, "too many lines that make no sense")
 		return false
 	}

@@ -260,6 +260,7 @@ func TestAPIFlood(t *testing.T) {
 	}
 	flood("/api/rooms/lobby/search?q=text", userLines.burst, eve) // by a user, from wherever
 	flood("/api/rooms/lobby/events", 2*addressLines.burst, from("203.0.113.9"))
+	flood("/readyz", addressLines.burst, from("203.0.113.9"))
 	if resp, body := h.do("GET", "/api/rooms", "", from("203.0.113.10")); resp.StatusCode != http.StatusOK {
 		t.Errorf("another address: %d %s", resp.StatusCode, body)
 	}
@@ -303,7 +304,7 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := open(t, store, func(o *Options, _ *chat.Options) { o.AnswerTimeout = 3 * time.Second })
+	h := open(t, store, func(o *Options, _ *chat.Options) { o.AnswerTimeout = 5 * time.Second })
 	var slow []net.Conn
 	for range 4 {
 		c, err := net.Dial("tcp", h.addr)
@@ -326,7 +327,7 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 	c := h.meet(h.guest("Bob"), hello) // a WebSocket is no answer
-	time.Sleep(4 * time.Second)
+	time.Sleep(6 * time.Second)
 	c.say(`{"t":"ping"}`)
 	seek[*wire.Pong](c)
 }

@@ -46,12 +46,12 @@ func (s *Server) routes() (http.Handler, error) {
 	mux.HandleFunc("GET /ui/{file...}", s.getFile)
 	mux.HandleFunc("GET /ws", s.upgrade)
 	mux.HandleFunc("GET /healthz", s.getHealth)
-	mux.HandleFunc("GET /readyz", s.getReady)
+	mux.Handle("GET /readyz", s.paid(http.HandlerFunc(s.getReady)))
 	return s.always(mux), nil
 }
 
-// paid takes from a client's address what a request of the API costs: as much as a
-// line of a WebSocket.
+// paid takes from a client's address what a request costs that may ask the store: as
+// much as a line of a WebSocket.
 func (s *Server) paid(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := tooFast(s.o.Limits.addressLines.take(s.client(r).String())); err != nil {

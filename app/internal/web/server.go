@@ -43,6 +43,9 @@ const sparePlain = spareFiles / 2
 // connections: many people may share one. The nginx site allows 200 of the first.
 const maxPerClient = 256
 
+// minCalls is how many other connections it has at least: a browser opens six.
+const minCalls = 16
+
 // Build tells which program this is.
 type Build struct {
 	Version string `json:"version"`
@@ -327,7 +330,7 @@ func (s *Server) follow(c net.Conn, state http.ConnState) bool {
 		addTo(s.callers, from, 1)
 	}
 	s.plain[c] = state
-	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > s.o.MaxPerClient
+	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > max(s.o.MaxPerClient, minCalls)
 	return known || !full
 }
 
