@@ -3,7 +3,7 @@ import test from 'node:test';
 import { EMOJI, find, named, QUICK } from '../ui/model/emoji.js';
 import { mentioned, mentions } from '../ui/model/mention.js';
 import { suggestions } from '../ui/model/suggest.js';
-import { BELIEVED_MS, hear, namesOf, nextChange, sentence } from '../ui/model/typing.js';
+import { BELIEVED_MS, hear, namesOf, nextChange, sentence, spoke } from '../ui/model/typing.js';
 
 test('emoji by their names', () => {
   assert.equal(named('to the :rocket: and :nowhere:, at 12:30:45'), 'to the 🚀 and :nowhere:, at 12:30:45');
@@ -41,6 +41,8 @@ test('who is typing, for as long as it is believed', () => {
   assert.equal(nextChange(typing, 'lobby', 1_001), 1_000 + BELIEVED_MS);
   assert.deepEqual(namesOf({ typing, me, now: 1_000 + BELIEVED_MS }, 'lobby'), []);
   assert.equal(nextChange(typing, 'lobby', 1_000 + BELIEVED_MS), Infinity);
+  assert.deepEqual(namesOf({ typing: spoke(typing, 'lobby', ['Grace']), me, now: 1_001 }, 'lobby'), [], 'it is said');
+  assert.equal(spoke(typing, 'lobby', ['Linus']), typing);
   const words = [[], ['A'], ['A', 'B'], ['A', 'B', 'C'], ['A', 'B', 'C', 'D']].map(sentence);
   assert.deepEqual(words, ['', 'A is typing', 'A and B are typing', 'A, B and C are typing', 'Several people are typing']);
 });

@@ -115,7 +115,9 @@ func showViews(b *browser, site *site, name string, l look) {
 	ada.until(`document.querySelector('.message.pending')`)
 	check("15-away")
 	site.start()
-	ada.click("#banner button")
+	// It may have come back by itself meanwhile.
+	eval[any](ada, `(button => { if (button) { button.focus(); button.click() } })(document.querySelector('#banner.shown button:not([hidden])'))`)
+	ada.until(`document.activeElement === document.querySelector('#composer textarea')`)
 	ada.sees("This waits until we are back.")
 	ada.until(`document.querySelector('#banner').dataset.kind === 'back'`)
 	ada.shot(name + "-16-back")
@@ -172,6 +174,7 @@ func showFailure(ada *tab, site *site, check func(string)) {
 	ada.untilWithin(longestWait, `!document.querySelector('#signin').hidden`)
 	check("27-ended")
 	ada.name = "Robin"
+	ada.click("#signin .other")
 	ada.do("be somebody else", chromedp.SetValue("#signin #name", ada.name), strike("\r"))
 	ada.live()
 	ada.until(`document.querySelector('.message.failed')`)
