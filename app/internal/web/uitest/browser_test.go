@@ -277,7 +277,9 @@ func call[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void
 
 func (t *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.t.Helper()
-	t.must(what, chromedp.Do(t.ctx, steps...))
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	t.must(what, chromedp.Do(ctx, steps...))
 }
 
 func (t *tab) must(what string, err error) {

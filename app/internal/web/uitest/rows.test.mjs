@@ -41,6 +41,13 @@ test('what is being sent comes last, and keeps its key when it is confirmed', ()
   assert.equal(confirmed.key, pending.key);
 });
 
+test('what was not sent stays when the session ends', () => {
+  const post = { nonce: 'n9', room: 'lobby', user: 'me', text: 'hi', at: noon, state: 'pending' };
+  const edit = { kind: 'edit', nonce: 'n10', room: 'lobby', user: 'me', of: 1, text: 'better', at: noon, state: 'pending' };
+  const list = show([said(1, 'me', noon)], { me: null, outbox: [post, edit] });
+  assert.deepEqual(list.filter((row) => row.kind === 'message').map((row) => row.text), ['better', 'hi']);
+});
+
 test('keys are unique, even when the clock went back a day', () => {
   const list = show([said(1, 'ada', noon), said(2, 'ada', noon - 86400_000), said(3, 'ada', noon)]);
   assert.equal(new Set(list.map((row) => row.key)).size, list.length);

@@ -68,7 +68,8 @@ func (t *tab) keysIn(keys string) {
 func (t *tab) openMenu(text string) {
 	t.t.Helper()
 	if t.look.touch {
-		eval[any](t, fmt.Sprintf(`%s.querySelector('.text').click()`, node(text)))
+		at := eval[[]float64](t, fmt.Sprintf(`(box => [box.left + box.width / 2, box.top + box.height / 2])(%s.querySelector('.text').getBoundingClientRect())`, node(text)))
+		t.do("touch "+text, chromedp.MouseClickXY(at[0], at[1]))
 	} else {
 		eval[any](t, fmt.Sprintf(`%s.focus()`, node(text)))
 		t.keys("\r")

@@ -26,11 +26,27 @@ export function row(item, client) {
 
 export function updateRow(node, item, client) {
   const fresh = row(item, client);
-  const focused = node === document.activeElement;
+  const focused = node.contains(document.activeElement);
   node.className = fresh.className;
   node.id = fresh.id;
-  node.replaceChildren(...fresh.childNodes);
-  if (focused) node.focus();
+  renew(node, [...fresh.childNodes]);
+  if (focused && !node.contains(document.activeElement)) node.focus({ preventScroll: true });
+}
+
+// renew gives node other parts. What looks the same stays, and with it a
+// selection, or a touch that is under way; but not the status, whose buttons
+// may have become another message's.
+function renew(node, parts) {
+  let place = node.firstChild;
+  for (const part of parts) {
+    if (place?.isEqualNode(part) && part.className !== 'status') place = place.nextSibling;
+    else node.insertBefore(part, place);
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
 }
 
 export const withDayName = (item, now) => (item.kind === 'day' ? { ...item, name: dayName(item.ts, now) } : item);
