@@ -68,6 +68,7 @@ func openDev(t *testing.T) dev {
 	t.Helper()
 	d := dev{&site{t: t, dir: t.TempDir(), addr: freePort(t), ended: make(chan struct{}), output: new(output)}, ""}
 	d.sources = filepath.Join(d.dir, "sources")
+	t.Setenv("SIMPLETALK_STATE", "")
 	for _, name := range []string{"app", "proto", "supervisor", "systemd", "nginx"} {
 		if err := os.CopyFS(filepath.Join(d.sources, name), os.DirFS(filepath.Join("..", "..", name))); err != nil {
 			t.Fatal(err)
@@ -83,12 +84,10 @@ func openDev(t *testing.T) dev {
 	if out, err := exec.Command("make", "-C", d.sources, "build").CombinedOutput(); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}
-	if err := os.Mkdir(d.state(), 0o700); err != nil {
+	if err := os.Symlink(filepath.Join(d.sources, ".supervisor"), d.state()); err != nil { // made by the first run
 		t.Fatal(err)
 	}
-	c := exec.Command("make", "-C", d.sources, "dev", "LISTEN="+d.addr)
-	c.Env = append(os.Environ(), "SIMPLETALK_STATE="+d.state())
-	d.launch(c)
+	d.launch(exec.Command("make", "-C", d.sources, "dev", "LISTEN="+d.addr))
 	t.Cleanup(func() { syscall.Kill(-d.process.Process.Pid, syscall.SIGKILL) }) // nothing is left of a test that gave up
 	d.eventually("it serves and watches", func() bool {
 		return d.serves("<title>") && strings.Contains(d.output.String(), "watching ")

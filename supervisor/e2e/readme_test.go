@@ -51,6 +51,32 @@ func TestTheReadmeNamesTestsThatExist(t *testing.T) {
 	}
 }
 
+// Its layout names every package of either program.
+func TestTheReadmeNamesEveryPackage(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, layout, _ := strings.Cut(string(text), "\n## Layout\n")
+	for program, until := range map[string]string{"supervisor": "\n  e2e", "app": "\n```"} {
+		_, block, _ := strings.Cut(layout, "\n"+program+"/")
+		_, block, _ = strings.Cut(block, "internal/")
+		block, _, found := strings.Cut(block, until)
+		if !found {
+			t.Fatalf("no packages of %s in the layout", program)
+		}
+		dirs, err := filepath.Glob("../../" + program + "/internal/*")
+		if err != nil || len(dirs) == 0 {
+			t.Fatal(dirs, err)
+		}
+		for _, dir := range dirs {
+			if !slices.Contains(strings.Fields(block), filepath.Base(dir)) {
+				t.Errorf("%s is not in the layout", dir)
+			}
+		}
+	}
+}
+
 // testsOf are the names of the tests in a folder.
 func testsOf(t *testing.T, dir string) (names []string) {
 	t.Helper()

@@ -62,7 +62,7 @@ func TestALogFileHasEveryLine(t *testing.T) {
 	} {
 		t.Run(string(test.format), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "new", "chat.log")
-			r := NewRing(0)
+			r := NewRing(1 << 20) // keeps them all, however slow the disk
 			_, stop := writeFile(t, r, io.Discard, FileSettings{Path: path, Program: "chat", Format: test.format})
 			for i := range 1000 {
 				r.Add(Origin{Gen: 7}, i%2 == 0, fmt.Appendf(nil, "line %d", i))
@@ -256,6 +256,39 @@ func TestAFullDiskHoldsUpNobody(t *testing.T) {
 	}
 	if told := log.text(); strings.Count(told, "cannot be written") != 1 || strings.Count(told, "written again") != 1 {
 		t.Errorf("told: %s", told)
+	}
+}
+
+// A line that a full disk cuts is taken back, and written whole when there is room:
+// the file may be another one by then.
+func TestAFullDiskTearsNoLine(t *testing.T) {
+	dir := smallDisk(t)
+	path := filepath.Join(dir, "chat.log")
+	r := NewRing(1 << 20)
+	f, stop := writeFile(t, r, new(lines), FileSettings{Path: path})
+	for i := range 100 {
+		r.Add(Origin{Gen: 1}, false, fmt.Appendf(nil, "%01500d", i))
+	}
+	eventually(t, "an error", func() bool { return f.State().Err != nil })
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	first := content(t, path+".1")
+	if err := os.Remove(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	f.Reopen(t.Context())
+	eventually(t, "another error", func() bool { return len(content(t, path)) > 30_000 && f.State().Err != nil })
+	stop()
+	next := 0
+	for line := range strings.Lines(first + content(t, path)) {
+		if want := fmt.Sprintf("%01500d\n", next); line != want {
+			t.Fatalf("line %d is %d bytes: %.20q…", next, len(line), line)
+		}
+		next++
+	}
+	if next < 60 {
+		t.Errorf("%d lines are there", next)
 	}
 }
 

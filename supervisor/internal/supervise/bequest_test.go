@@ -55,8 +55,8 @@ func TestAnEndLeavesItsConnections(t *testing.T) {
 	}
 }
 
-// A heir that is in the middle of a deploy takes what it is left once that is over.
-func TestAHeirReloadsMeanwhile(t *testing.T) {
+// An heir that is in the middle of a deploy takes what it is left once that is over.
+func TestAnHeirReloadsMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := openSite(t, 100)
 	for range 3 {
