@@ -380,7 +380,7 @@ func (h *Hub) hear(data []byte) {
 		}
 	}
 	for name, users := range t.Here {
-		h.strangers.meet(users, time.Now())
+		h.strangers.meet(name, users, time.Now())
 		if r, ok := h.known(name); ok {
 			r.told(users, time.Now())
 		}
@@ -485,9 +485,13 @@ func (h *Hub) Rooms(ctx context.Context) ([]RoomInfo, error) {
 	for _, s := range stored {
 		rooms[s.Room] = RoomInfo{Name: s.Room, Head: s.Head}
 	}
+	members := h.strangers.count(time.Now())
 	for _, r := range h.all() {
-		if n := r.people(); n > 0 {
-			rooms[r.name] = RoomInfo{Name: r.name, Head: rooms[r.name].Head, Members: n}
+		members[r.name] = r.people() // who is here and who is not
+	}
+	for name, n := range members {
+		if n > 0 {
+			rooms[name] = RoomInfo{Name: name, Head: rooms[name].Head, Members: n}
 		}
 	}
 	list := make([]RoomInfo, 0, len(rooms))
