@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -30,6 +31,8 @@ type config struct {
 	limits  chat.Limits
 	debug   string // the path of a Unix socket, "" for none
 	signup  auth.Signup
+
+	perAddress int // connections of one address, 0 for the default
 }
 
 const defaultListen = "127.0.0.1:3000"
@@ -38,22 +41,23 @@ const defaultListen = "127.0.0.1:3000"
 type setting struct{ flag, env, usage string }
 
 var (
-	dataSetting    = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
-	originsSetting = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
-	trustedSetting = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-For and X-Forwarded-Proto are believed (default loopback)"}
-	limitsSetting  = setting{"retention", "RETENTION", "what each room keeps, `limits` such as age=90d,posts=100000 (default everything)"}
-	debugSetting   = setting{"debug-socket", "DEBUG_SOCKET", "`path` of a private Unix socket with metrics, health and profiles (default none)"}
-	signupSetting  = setting{"signup", "", "who may keep a name: open or closed; $SIGNUP can say code:SECRET as well (default open)"}
-	natsURLSetting = setting{"nats-url", "", "`servers` of NATS when none of them wants a secret: nats://HOST[:PORT][,…]; else use $NATS_URL"}
-	natsCreds      = setting{"nats-creds", "NATS_CREDS", "`file` with credentials of a NATS user"}
-	natsCA         = setting{"nats-ca", "NATS_CA", "`file` with the certificates of NATS's authorities (default the system's)"}
-	natsCert       = setting{"nats-cert", "NATS_CERT", "`file` with a certificate that NATS knows us by"}
-	natsKey        = setting{"nats-key", "NATS_KEY", "`file` with the key of that certificate"}
-	listenSetting  = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
+	dataSetting       = setting{"data", "SIMPLETALK_DATA", "`directory` of the store (default $STATE_DIRECTORY or ./data)"}
+	originsSetting    = setting{"origins", "ORIGINS", "comma separated `list` of scheme://host that may open a WebSocket (default the request's own)"}
+	trustedSetting    = setting{"trusted-proxies", "TRUSTED_PROXIES", "comma separated `list` of addresses and prefixes whose X-Forwarded-For and X-Forwarded-Proto are believed (default loopback)"}
+	limitsSetting     = setting{"retention", "RETENTION", "what each room keeps, `limits` such as age=90d,posts=100000 (default everything)"}
+	debugSetting      = setting{"debug-socket", "DEBUG_SOCKET", "`path` of a private Unix socket with metrics, health and profiles (default none)"}
+	signupSetting     = setting{"signup", "", "who may keep a name: open or closed; $SIGNUP can say code:SECRET as well (default open)"}
+	perAddressSetting = setting{"max-per-address", "MAX_PER_ADDRESS", "`number` of WebSockets that one address may have, and of other connections (default 256)"}
+	natsURLSetting    = setting{"nats-url", "", "`servers` of NATS when none of them wants a secret: nats://HOST[:PORT][,…]; else use $NATS_URL"}
+	natsCreds         = setting{"nats-creds", "NATS_CREDS", "`file` with credentials of a NATS user"}
+	natsCA            = setting{"nats-ca", "NATS_CA", "`file` with the certificates of NATS's authorities (default the system's)"}
+	natsCert          = setting{"nats-cert", "NATS_CERT", "`file` with a certificate that NATS knows us by"}
+	natsKey           = setting{"nats-key", "NATS_KEY", "`file` with the key of that certificate"}
+	listenSetting     = setting{"listen", "", "`address` when no supervisor gives one: HOST:PORT, tcp://HOST:PORT or unix:///PATH?mode=0660 (default " + defaultListen + ")"}
 )
 
 func addSettings(f *pflag.FlagSet) {
-	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, signupSetting, limitsSetting, debugSetting, natsURLSetting, natsCreds, natsCA, natsCert, natsKey, listenSetting} {
+	for _, s := range []setting{dataSetting, originsSetting, trustedSetting, signupSetting, perAddressSetting, limitsSetting, debugSetting, natsURLSetting, natsCreds, natsCA, natsCert, natsKey, listenSetting} {
 		usage := s.usage
 		if s.env != "" {
 			usage += " [$" + s.env + "]"
@@ -104,6 +108,9 @@ func readConfig(f *pflag.FlagSet) (c config, err error) {
 	}
 	c.signup, bad = readSignup(f)
 	err = errors.Join(err, bad)
+	v, where = perAddressSetting.value(f)
+	c.perAddress, bad = parseCount(v)
+	err = errors.Join(err, in(where, bad))
 	if c.listen, where = listenSetting.value(f); where != "" {
 		_, bad := address.Parse(c.listen)
 		err = errors.Join(err, in(where, bad))
@@ -125,6 +132,18 @@ func readSignup(f *pflag.FlagSet) (auth.Signup, error) {
 	}
 	s, err := auth.ParseSignup(v)
 	return s, in(where, err)
+}
+
+// parseCount reads how many there may be, 0 if that is not said.
+func parseCount(s string) (int, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q must be a number from 1 on", s)
+	}
+	return int(n), nil
 }
 
 // readMongo returns the URI of a MongoDB database, "" if there is none.
@@ -193,6 +212,7 @@ func parsePrefixes(list []string) (all []netip.Prefix, err error) {
 		if bad != nil {
 			var a netip.Addr
 			if a, bad = netip.ParseAddr(s); bad == nil {
+				a = a.Unmap()
 				p, bad = a.Prefix(a.BitLen())
 			}
 		}

@@ -65,6 +65,8 @@ func TestUsage(t *testing.T) {
 		{args: []string{"serve"}, env: "TRUSTED_PROXIES=10.0.0.0/8,proxy", code: exitUsage, want: `TRUSTED_PROXIES: "proxy" must be an IP address`},
 		{args: []string{"serve", "--retention", "90d"}, code: exitUsage, want: `--retention: "90d" is no limit`},
 		{args: []string{"serve"}, env: "RETENTION=age=1s", code: exitUsage, want: "RETENTION: age=1s must be a time of a minute at least"},
+		{args: []string{"serve"}, env: "MAX_PER_ADDRESS=many", code: exitUsage, want: `MAX_PER_ADDRESS: "many" must be a number from 1 on`},
+		{args: []string{"serve", "--max-per-address", "0"}, code: exitUsage, want: `--max-per-address: "0" must be a number from 1 on`},
 		{args: []string{"serve"}, env: "RETENTION=posts=0", code: exitUsage, want: "posts=0 must be a number from 1"},
 		{args: []string{"serve"}, env: "DEBUG_SOCKET=here", code: exitUsage, want: `DEBUG_SOCKET: "here" must be an absolute path`},
 		{args: []string{"serve", "--debug-socket", "/nowhere/s"}, code: exitUsage, want: "make /nowhere first"},

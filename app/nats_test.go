@@ -4,10 +4,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/mongo/mongotest"
 	"github.com/simpletalk/simpletalk/app/internal/nats/natstest"
@@ -71,4 +73,51 @@ func TestServeWithNATS(t *testing.T) {
 	if strings.Contains(said, password) {
 		t.Errorf("the token is shown: %s", said)
 	}
+}
+
+// Two hosts on one store count what an address does at both, and a name is
+// somebody's at both, in whichever room they are.
+func TestTwoHosts(t *testing.T) {
+	server := natstest.Start(t, "")
+	s := newSite(t, []string{"MONGODB_URI=" + mongotest.Start(t).URI("chat"), "NATS_URL=" + server.URL()})
+	s.tab(0, s.guest("Ann")).say(`{"t":"join","room":"elsewhere"}`)
+	for end := time.Now().Add(patience); s.comes(1, "198.51.100.1", "ANN") != http.StatusConflict; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a name that is in use at one host is free at the other")
+		}
+	}
+
+	const greedy = "198.51.100.2"
+	used, more := 0, 0
+	for used < 500 && s.comes(0, greedy, fmt.Sprint("greedy ", used)) == http.StatusOK {
+		used++
+	}
+	time.Sleep(time.Second) // the other host is told within a quarter of it; two sign-ins become free
+	for more < 500 && s.comes(1, greedy, fmt.Sprint("greedier ", more)) == http.StatusOK {
+		more++
+	}
+	if used < 60 || used == 500 || more > 10 {
+		t.Errorf("after %d sign-ins at one host %d more at the other, want 60 or a little more, and the few of a second", used, more)
+	}
+	if status := s.comes(1, "198.51.100.3", "Cal"); status != http.StatusOK {
+		t.Errorf("from another address: %d", status)
+	}
+}
+
+// comes signs somebody in, from an address that a proxy tells, and returns the
+// status.
+func (s *site) comes(worker int, addr, name string) int {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), "POST", "http://"+s.workers[worker]+"/api/session", strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Forwarded-For", addr)
+	resp, err := s.http.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }

@@ -111,8 +111,9 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 	build := web.Build{Version: v, Commit: rev, Gen: boss.generation(), PID: os.Getpid()}
 	counts := metrics.New(build)
 	store = counts.Store(store)
+	limits := web.NewLimits()
 	hub := chat.NewHub(chat.Options{
-		Store: store, Bus: others, Log: log, Meter: counts, Limits: c.limits,
+		Store: store, Bus: others, Log: log, Meter: counts, Ledger: limits, Limits: c.limits,
 		NameKey: auth.NameKey, Admin: auth.Admins(store),
 	})
 	keeper := handover.New(boss.worker, hub)
@@ -123,9 +124,12 @@ func serveStore(ctx context.Context, c config, boss *boss, listeners []net.Liste
 		Build:   build,
 		Log:     log,
 		Meter:   counts,
+		Limits:  limits,
 		Keeper:  keeper,
 		Origins: c.origins,
 		Trusted: c.trusted,
+
+		MaxPerClient: c.perAddress,
 	})
 	if err == nil {
 		_, err = hub.Rooms(ctx) // the store answers, and its pages are in memory

@@ -33,6 +33,7 @@
 //	│  recover{word} ►  ◄── live                │  the same after a death
 //	│  resume ──────────────────────────────►   │  the swap is off
 //	│  release ─────────────────────────────►   │  the swap is done
+//	│  release{apart} ──────────────────────►   │  nobody takes all of it: late{state} for each
 //	│  ◄── late{state}        late{state} ──►   │  a straggler, old to new
 //	│  rekeep ─────►  ◄── keep … · rekept       │  everything again
 //	│                     ◄── refused{why}      │  for any of these

@@ -115,10 +115,13 @@ type Resume struct {
 
 // Release tells the worker of before that another one is the owner: it closes
 // its descriptors of what moved in this swap, and nothing else of it. IDs are
-// stragglers that have moved since; none: all that was frozen.
+// stragglers that have moved since; none: all that was frozen. Apart says that
+// nobody takes over all of that: each connection is a straggler, for workers that
+// serve already.
 type Release struct {
-	Swap uint32   `json:"swap"`
-	IDs  []uint64 `json:"ids,omitempty"`
+	Swap  uint32   `json:"swap"`
+	IDs   []uint64 `json:"ids,omitempty"`
+	Apart bool     `json:"apart,omitempty"`
 }
 
 // Late gives a straggler away for good, with its state: from the worker of

@@ -101,7 +101,7 @@ func (d *delivery) finish(ctx context.Context) error {
 	if c == nil || err != nil {
 		return err
 	}
-	d.say("unfinished", "the deploy of %s, from %s", c.To(), c.At().Local().Format(time.DateTime))
+	d.unfinished(c)
 	outcome, _, err := d.outcome(ctx, c, 0)
 	if err != nil {
 		return err
@@ -111,6 +111,10 @@ func (d *delivery) finish(ctx context.Context) error {
 		return c.Commit()
 	}
 	return d.undo(c)
+}
+
+func (d *delivery) unfinished(c *release.Change) {
+	d.say("unfinished", "the deploy of %s, from %s", c.To(), c.At().Local().Format(time.DateTime))
 }
 
 // undo takes a change back.

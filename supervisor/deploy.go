@@ -73,25 +73,39 @@ supervisor runs, the release is made current and that is all.`,
 		},
 	}
 	f.add(c)
+	c.AddCommand(newRecover(state))
 	return c
 }
 
 func (f *releaseFlags) add(c *cobra.Command) {
+	f.addFolder(c)
 	c.Flags().StringVar(&f.artifact, "artifact", "", "install the release in `FILE`, a .tar.gz")
 	c.Flags().StringVar(&f.sum, "sha256", "", "`CHECKSUM` of the artifact (default: what FILE.sha256 says)")
 	c.Flags().StringVar(&f.release, "release", "", "`ID` of the release (default: the artifact's name without simpletalk- and .tar.gz)")
-	c.Flags().StringVar(&f.releases, "releases", defaultReleases, "`FOLDER` of the releases")
-	c.Flags().StringVar(&f.current, "current", "", "`LINK` to the current release (default: current, beside the folder)")
 	c.Flags().IntVar(&f.keep, "keep", 5, "how many releases stay; the current one and the one before always do")
 	c.Flags().StringVar(&f.envFile, "env-file", "", "environment `FILE` that gets the variables of --env, and no others")
 	c.Flags().StringArrayVar(&f.env, "env", nil, "`NAME` of a variable for it; may be repeated")
 	c.Flags().StringVar(&f.summary, "summary", "", "append what happened to `FILE`, as Markdown ($GITHUB_STEP_SUMMARY)")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON, one step a line")
 	c.MarkFlagFilename("artifact", "tar.gz", "tgz")
-	c.MarkFlagDirname("releases")
 	c.RegisterFlagCompletionFunc("release", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return f.installed(), cobra.ShellCompDirectiveNoFileComp
 	})
+}
+
+// addFolder adds the flags that say where the releases are.
+func (f *releaseFlags) addFolder(c *cobra.Command) {
+	c.Flags().StringVar(&f.releases, "releases", defaultReleases, "`FOLDER` of the releases")
+	c.Flags().StringVar(&f.current, "current", "", "`LINK` to the current release (default: current, beside the folder)")
+	c.MarkFlagDirname("releases")
+}
+
+// link is the path of the link to the current release.
+func (f *releaseFlags) link() string {
+	if f.current != "" {
+		return f.current
+	}
+	return filepath.Join(filepath.Dir(filepath.Clean(f.releases)), "current")
 }
 
 // installed are the releases there are, the latest first.
@@ -122,9 +136,7 @@ func (f *releaseFlags) complete() error {
 	if f.release == "" {
 		f.release = idOf(f.artifact)
 	}
-	if f.current == "" {
-		f.current = filepath.Join(filepath.Dir(filepath.Clean(f.releases)), "current")
-	}
+	f.current = f.link()
 	return release.CheckID(f.release)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 )
 
@@ -23,7 +24,7 @@ func newDescribe(state *string) *cobra.Command {
 		Short: "Show everything about a program",
 		Long: `describe shows how a program is started and treated, what runs of it, how its
 last deploys ended and what it wrote last. Of environment variables it shows the
-names: the values never leave the supervisor.`,
+names; 'supervisor env' has the values.`,
 		Example:           "  supervisor describe chat",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completePrograms(state),
@@ -100,7 +101,7 @@ func describeInstance(row func(key, value string), i control.Instance, now time.
 	}
 	row("restarts", fmt.Sprint(i.Restarts))
 	row("last exit", i.LastExit)
-	row("cpu, memory", fmt.Sprintf("%.1f %%, %.1f MB", i.CPU, float64(i.RSSBytes)/1e6))
+	row("cpu, memory", fmt.Sprintf("%.1f %%, %s", i.CPU, config.Megabytes(i.RSSBytes)))
 	row("connections", fmt.Sprint(i.Conns))
 	for _, g := range i.Draining {
 		row("draining", fmt.Sprintf("generation %d, pid %d, %d connections, killed in %s", g.Gen, g.PID, g.Conns, max(0, g.Deadline.Sub(now)).Round(time.Second)))

@@ -30,7 +30,7 @@ func newLogs(state *string) *cobra.Command {
 		Use:   "logs [PROGRAM…]",
 		Short: "Show what the workers wrote",
 		Long: `logs shows the last lines that the workers of programs wrote, of all programs
-without a name, each with its time, program and generation. The supervisor keeps
+without a name, each with its time, program, instance if it has several, and generation. The supervisor keeps
 them in memory, bounded ([program.NAME] log.memory); a worker never waits for a
 reader, and a reader who is too slow is told how many lines it has missed.`,
 		Example: `  supervisor logs -f
@@ -99,7 +99,7 @@ func showLine(w io.Writer) func(logs.Line) error {
 		if l.Err {
 			mark = inColour("!", "backoff")
 		}
-		_, err := fmt.Fprintf(w, "%s %s[%d]%s%s\n", at, l.Program, l.Gen, mark, resetColours(printable(l.Text)))
+		_, err := fmt.Fprintf(w, "%s %s%s%s%s\n", at, l.Program, l.Origin, mark, resetColours(printable(l.Text)))
 		return err
 	}
 }

@@ -53,7 +53,7 @@ func newRoot() *cobra.Command {
 		Long: `supervisor owns the listening sockets of a program, starts its worker, swaps in
 a new build on SIGHUP while the old one still serves, and brings crashed
 workers back.`,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -83,6 +83,19 @@ workers back.`,
 	}
 	wrapArgs(root)
 	return root
+}
+
+// knownCommand refuses what is no command, and says which may be meant.
+func knownCommand(c *cobra.Command, args []string) error {
+	err := cobra.NoArgs(c, args)
+	if err == nil {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2
+	if meant := c.SuggestionsFor(args[0]); len(meant) > 0 {
+		return fmt.Errorf("%w: did you mean %s?", err, strings.Join(meant, " or "))
+	}
+	return err
 }
 
 // wrapArgs makes a wrong argument a usage error.

@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -55,7 +57,7 @@ func completePrograms(state *string) cobra.CompletionFunc {
 
 // newOperation is a command that does op to programs.
 func newOperation(state *string, op control.Operation, short, long string) *cobra.Command {
-	return &cobra.Command{
+	return telling(&cobra.Command{
 		Use:               string(op) + " PROGRAM…",
 		Short:             short,
 		Long:              long,
@@ -68,7 +70,7 @@ func newOperation(state *string, op control.Operation, short, long string) *cobr
 				return tell(c, "", func() (control.Done, error) { return client.Operate(c.Context(), name, op) })
 			})
 		},
-	}
+	})
 }
 
 // newLogOperation is [newOperation] where no program means all of them.
@@ -101,6 +103,12 @@ func each(names []string, do func(name string) error) error {
 	return errors.Join(errs...)
 }
 
+// telling gives a command that calls [tell] its flag.
+func telling(c *cobra.Command) *cobra.Command {
+	c.Flags().Bool("json", false, "print JSON, one line a program")
+	return c
+}
+
 // tell does something and says how it ended. A warning is an error: what was
 // asked for was not done in full.
 func tell(c *cobra.Command, note string, do func() (control.Done, error)) error {
@@ -108,7 +116,14 @@ func tell(c *cobra.Command, note string, do func() (control.Done, error)) error 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", done.Program, inColour(done.State, done.State), note)
+	if asJSON, _ := c.Flags().GetBool("json"); asJSON {
+		err = json.NewEncoder(c.OutOrStdout()).Encode(done)
+	} else {
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s%s\n", done.Program, inColour(done.State, done.State), note)
+	}
+	if err != nil {
+		return err
+	}
 	if done.Warning != "" {
 		return errors.New(done.Warning)
 	}
@@ -118,6 +133,7 @@ func tell(c *cobra.Command, note string, do func() (control.Done, error)) error 
 func newStart(state *string) *cobra.Command {
 	var n control.NewProgram
 	var listen, env []string
+	var readyAfter time.Duration
 	c := &cobra.Command{
 		Use:   "start PROGRAM… | start [flags] -- COMMAND [ARG…]",
 		Short: "Start what was stopped, or add a program and start it",
@@ -125,23 +141,29 @@ func newStart(state *string) *cobra.Command {
 
 With a command it adds a program to those that the configuration names. That is
 recorded at once: the program is there again after a restart of the supervisor or
-of the machine, until 'supervisor delete' removes it.`,
+of the machine, until 'supervisor delete' removes it. One that says READY=1 to
+$NOTIFY_SOCKET is ready then; for one that does not --ready-after says when.`,
 		Example: `  supervisor start chat
-  supervisor start --name mail --listen smtp=:25 --env MODE=fast -- /usr/bin/maild -v`,
+  supervisor start --name mail --listen smtp=:25 --env MODE=fast -- /usr/bin/maild -v
+  supervisor start --name web --ready-after 1s -- node server.js`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completePrograms(state),
 		RunE: func(c *cobra.Command, args []string) error {
 			client := newClient(state)
 			if c.ArgsLenAtDash() < 0 {
-				if c.Flags().Changed("name") || len(listen) > 0 || len(env) > 0 {
-					return usage(errors.New("--name, --listen and --env belong to a new program, whose command follows '--'"))
+				if c.Flags().Changed("name") || len(listen) > 0 || len(env) > 0 || readyAfter != 0 {
+					return usage(errors.New("--name, --listen, --env and --ready-after belong to a new program, whose command follows '--'"))
 				}
 				return each(args, func(name string) error {
-					return tell(c, "", func() (control.Done, error) { return client.Operate(c.Context(), name, control.OpStart) })
+					err := tell(c, "", func() (control.Done, error) { return client.Operate(c.Context(), name, control.OpStart) })
+					return orAdd(err, name)
 				})
 			}
 			if err := newProgram(&n, listen, env, c.ArgsLenAtDash(), args); err != nil {
 				return usage(err)
+			}
+			if readyAfter != 0 {
+				n.ReadyAfter = readyAfter.String()
 			}
 			return tell(c, "", func() (control.Done, error) { return client.Add(c.Context(), n) })
 		},
@@ -149,7 +171,20 @@ of the machine, until 'supervisor delete' removes it.`,
 	c.Flags().StringVar(&n.Name, "name", "", "`NAME` of a new program (default: that of its executable)")
 	c.Flags().StringArrayVar(&listen, "listen", nil, "listening socket `NAME=ADDRESS` for it; may be repeated")
 	c.Flags().StringArrayVar(&env, "env", nil, "environment variable `NAME=VALUE` for it; may be repeated; seen by whoever lists processes meanwhile")
-	return c
+	c.Flags().DurationVar(&readyAfter, "ready-after", 0, "when it is ready, if it does not tell: it has lived so long")
+	return telling(c)
+}
+
+// orAdd says how to add a program, if it was taken for one that a file is called so.
+func orAdd(err error, name string) error {
+	var r *control.Refusal
+	if !errors.As(err, &r) || r.Status != http.StatusNotFound {
+		return err
+	}
+	if _, missing := os.Stat(name); missing != nil {
+		return err
+	}
+	return fmt.Errorf("%w; 'supervisor start -- COMMAND' adds one", err)
 }
 
 // newProgram fills in a program from its flags and its command.
@@ -189,7 +224,7 @@ func newProgram(n *control.NewProgram, listen, env []string, dash int, args []st
 }
 
 func newSignal(state *string) *cobra.Command {
-	return &cobra.Command{
+	return telling(&cobra.Command{
 		Use:               "signal SIGNAL PROGRAM…",
 		Short:             "Send a signal to the serving worker's process group",
 		Example:           "  supervisor signal USR1 chat",
@@ -201,18 +236,19 @@ func newSignal(state *string) *cobra.Command {
 				return tell(c, ", sent "+args[0], func() (control.Done, error) { return client.Signal(c.Context(), name, args[0]) })
 			})
 		},
-	}
+	})
 }
 
 func newScale(state *string) *cobra.Command {
-	return &cobra.Command{
+	return telling(&cobra.Command{
 		Use:   "scale PROGRAM INSTANCES",
 		Short: "Run so many parallel copies of a program",
-		Long: `scale starts more instances of a program beside those that serve, or lets the
-clients of the last ones go. It is recorded at once, and counts over what the
-configuration says until the program is deleted or scaled again. A reload deploys
-to all instances: each takes over when all are ready, and what befalls one of them
-befalls all.`,
+		Long: `scale starts more instances of a program beside those that serve, or ends the last
+ones, which leave their clients to those that stay. It is recorded at once, and counts
+over what the configuration says until the program is deleted or scaled again.
+
+A reload deploys to all instances: each takes over when all are ready, and what
+befalls one of them befalls all.`,
 		Example:           "  supervisor scale chat 3",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completePrograms(state),
@@ -222,7 +258,7 @@ befalls all.`,
 				return usage(fmt.Errorf("%q instances: must be a number", args[1]))
 			}
 			client := newClient(state)
-			return tell(c, fmt.Sprintf(", %d instances", n), func() (control.Done, error) { return client.Scale(c.Context(), args[0], n) })
+			return tell(c, ", "+counted(n, "instance"), func() (control.Done, error) { return client.Scale(c.Context(), args[0], n) })
 		},
-	}
+	})
 }

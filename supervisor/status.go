@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 )
 
@@ -49,21 +50,55 @@ func printStatus(w io.Writer, s control.Status, now time.Time) error {
 	for _, l := range s.Listen {
 		fmt.Fprintf(w, "listening  %s = %s\n", l.Name, l.Address)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if err := printPrograms(w, s.Programs, now); err != nil {
+		return err
+	}
+	return printDeploys(w, s.Deploys, now)
+}
+
+// printPrograms prints one table, in which notes that have no columns stand below
+// the program that they are about.
+func printPrograms(w io.Writer, all []control.Program, now time.Time) error {
+	var table strings.Builder
+	notes := map[int][]string{} // by the row that they follow
+	rows := 2
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\nPROGRAM\t%s\tGEN\tPID\tCOMMIT\tUP\tCONNS\tCPU\tMEMORY\tRESTARTS\tLAST EXIT\n", inColour("STATE", ""))
-	for _, p := range s.Programs {
+	for _, p := range all {
 		for _, i := range p.Instances {
 			printInstance(t, p, i, now)
+			rows += 1 + len(i.Draining)
 		}
-		if p.NextCron != nil {
-			fmt.Fprintf(t, "  └ cron %s: next at %s\n", p.Cron, p.NextCron.Local().Format("2006-01-02 15:04:05"))
-		}
-		printLogFile(t, p.LogFile)
+		notes[rows] = programNotes(p)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return printDeploys(w, s.Deploys, now)
+	row := 0
+	for line := range strings.Lines(table.String()) {
+		row++
+		for _, l := range append([]string{line}, notes[row]...) {
+			if _, err := io.WriteString(w, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// programNotes are lines about a program that no column has.
+func programNotes(p control.Program) (notes []string) {
+	if p.NextCron != nil {
+		notes = append(notes, fmt.Sprintf("  └ cron %s: next at %s\n", p.Cron, p.NextCron.Local().Format("2006-01-02 15:04:05")))
+	}
+	switch l := p.LogFile; {
+	case l == nil:
+	case l.Error != "":
+		notes = append(notes, fmt.Sprintf("  └ log file cannot be written: %s\n", l.Error))
+	case l.Lost > 0:
+		notes = append(notes, fmt.Sprintf("  └ log file lacks %s\n", counted(int(l.Lost), "line")))
+	}
+	return notes
 }
 
 // instanceName is what people call an instance: by its index where there are
@@ -93,25 +128,14 @@ func printInstance(w io.Writer, p control.Program, i control.Instance, now time.
 	if i.StartedAt != nil {
 		up = age(*i.StartedAt, now)
 	}
-	memory := fmt.Sprintf("%.1f MB", float64(i.RSSBytes)/1e6)
+	memory := config.Megabytes(i.RSSBytes)
 	if p.MemoryMax > 0 {
-		memory += fmt.Sprintf(" of %.1f", float64(p.MemoryMax)/1e6)
+		memory += " of " + config.FormatSize(p.MemoryMax)
 	}
 	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.1f %%\t%s\t%d\t%s\n", instanceName(p, i), inColour(i.State, i.State), i.Gen, i.PID,
 		dash(short(i.Build.Commit)), up, i.Conns, i.CPU, memory, i.Restarts, dash(i.LastExit))
 	for _, d := range i.Draining {
 		fmt.Fprintf(w, "  └ draining\t%s\t%d\t%d\t\t\t%d\t\t\t\tkilled in %s\n", inColour("", ""), d.Gen, d.PID, d.Conns, max(0, d.Deadline.Sub(now)).Round(time.Second))
-	}
-}
-
-// printLogFile says what is wrong with a log file, if something is.
-func printLogFile(w io.Writer, l *control.LogFile) {
-	switch {
-	case l == nil:
-	case l.Error != "":
-		fmt.Fprintf(w, "  └ log file cannot be written: %s\n", l.Error)
-	case l.Lost > 0:
-		fmt.Fprintf(w, "  └ log file lacks %s\n", counted(int(l.Lost), "line"))
 	}
 }
 

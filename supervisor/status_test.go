@@ -14,6 +14,7 @@ import (
 func TestWhatPeopleSeeOfTheStatus(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	started := now.Add(-time.Hour)
+	next := time.Date(2026, 1, 3, 0, 0, 0, 0, time.Local)
 	s := control.Status{
 		PID: 7, Version: "v1", Started: now.Add(-90 * time.Minute),
 		Listen: []control.Listen{{Name: "http", Address: "127.0.0.1:3000"}},
@@ -27,7 +28,10 @@ func TestWhatPeopleSeeOfTheStatus(t *testing.T) {
 				},
 			},
 			{Index: 1, State: "backoff"},
-		}}},
+		}, MemoryMax: 400 << 20, Cron: "@daily", NextCron: &next}, {
+			Name: "a-mailer-with-a-long-name", LogFile: &control.LogFile{Error: "no space left on device"},
+			Instances: []control.Instance{{State: "running", Gen: 1, PID: 9, StartedAt: &started, RSSBytes: 5 << 20}},
+		}},
 	}
 	for i, verdict := range []control.Verdict{control.Accepted, control.Accepted, control.Rejected, control.Accepted, control.Rejected, control.Pending} {
 		d := control.Deploy{ID: strings.Repeat(string(rune('a'+i)), 12), Program: "chat", Verdict: verdict, At: now.Add(time.Duration(i-6) * time.Minute)}

@@ -36,7 +36,7 @@ what BUILD makes: leave it out with --ignore, which takes names and paths, with 
   supervisor watch api --path src --ignore dist -- npm run build`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			d := developer{client: newClient(state), out: c.OutOrStdout(), programs: args}
+			d := developer{out: c.OutOrStdout(), programs: args}
 			if dash := c.ArgsLenAtDash(); dash >= 0 {
 				d.programs, d.build = args[:dash], args[dash:]
 			}
@@ -48,7 +48,7 @@ what BUILD makes: leave it out with --ignore, which takes names and paths, with 
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			if err := d.reach(ctx); err != nil {
+			if err := d.reach(ctx, state); err != nil {
 				return err
 			}
 			return d.watch(ctx, w)
@@ -71,9 +71,11 @@ type developer struct {
 // reachTime is how long a supervisor that is started beside may take to answer.
 const reachTime = 5 * time.Second
 
-// reach waits until the supervisor answers.
-func (d developer) reach(ctx context.Context) error {
+// reach waits until the supervisor answers, which may still have to make its state
+// directory.
+func (d *developer) reach(ctx context.Context, state *string) error {
 	for end := time.Now().Add(reachTime); ; {
+		d.client = newClient(state)
 		_, err := d.client.Status(ctx)
 		if !errors.Is(err, control.ErrUnreachable) || time.Now().After(end) {
 			return err

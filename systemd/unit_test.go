@@ -55,7 +55,8 @@ func TestWhatTheServiceMustSay(t *testing.T) {
 		"Service.NotifyAccess":             "all",                            // what an upgraded supervisor stores is dropped
 		"Service.PIDFile":                  "/run/simpletalk/supervisor.pid", // the unit dies at the first upgrade
 		"Service.ExecStart":                "/opt/simpletalk/current/supervisor run --state /run/simpletalk --config /etc/simpletalk/supervisor.toml",
-		"Service.ExecReload":               "/opt/simpletalk/current/supervisor reload --wait --state /run/simpletalk", // reload is 0 whatever happens
+		"Service.ExecStartPre":             "-+/opt/simpletalk/current/supervisor deploy recover --state /run/simpletalk", // may fail, and needs root for the link
+		"Service.ExecReload":               "/opt/simpletalk/current/supervisor reload --wait --state /run/simpletalk",    // reload is 0 whatever happens
 		"Service.User":                     "simpletalk",
 		"Service.Group":                    "simpletalk",
 		"Service.Sockets":                  "simpletalk.socket",

@@ -74,4 +74,7 @@
 //     on, in evs of the past too. What is older than the room's limits is
 //     erased as well, to events of kind void: they keep their seqs and nonces,
 //     so no cursor breaks.
+//  11. A line that makes no sense is answered with err as long as its sender may
+//     say more; then the connection is closed with [CloseBadFrame], and what stands
+//     behind it in its frame is not done.
 package chat

@@ -39,8 +39,9 @@ const (
 // MaxAmendments is how many edits and reacts one post takes.
 const MaxAmendments = 2000
 
-// WebSocket close codes. 1001, 1008, 1009, 1011 and 1012 have the meaning of
-// RFC 6455 section 7.4.1 and the IANA registry; 4000–4999 are ours.
+// WebSocket close codes. 1001, 1009, 1011 and 1012 have the meaning of RFC 6455
+// section 7.4.1 and the IANA registry; 4000–4999 are ours, of which those from 4500
+// on are for good (see the package invariant 5).
 const (
 	CloseGoingAway   = 1001 // the server stops
 	CloseTooBig      = 1009 // frame above MaxFrame
@@ -49,8 +50,8 @@ const (
 	CloseSlow        = 4000 // the client did not read: reconnect and resume
 	CloseSilent      = 4001 // the client did not answer pings: reconnect and resume
 	CloseHelloMissed = 4002 // no hello within HelloTimeout
-	CloseBadFrame    = 4500 // not a frame of this protocol: reconnecting repeats it
 	CloseSessionGone = 4401 // the session is another now, or its user: ask who you are, and reconnect
+	CloseBadFrame    = 4500 // not a frame of this protocol, or lines that make no sense without end
 	CloseSignedOut   = 4501 // the session has ended: sign in again
 	CloseBanned      = 4503 // the user is banned
 	CloseVersion     = 4504 // another wire version: reload the page

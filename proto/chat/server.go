@@ -146,6 +146,8 @@ type Why string
 const (
 	WhyDeploy Why = "deploy" // another build serves already
 	WhyStop   Why = "stop"   // the server stops, perhaps to start again
+
+	WhyElsewhere Why = "elsewhere" // other servers can do what this one cannot for now
 )
 
 // Bye announces a close. Each client is told its own AfterMS, milliseconds to

@@ -34,7 +34,7 @@
 //	freezing ── quiet ────► claims; won: frozen
 //	freezing ── resume, orphaned ─► serving
 //	frozen   ── resume, silence, orphaned ─► claims back; won: serving, lost: retired
-//	frozen   ── release ──► retired
+//	frozen   ── release ──► retired (apart: what stood still is given away like stragglers)
 //
 // The supervisor, [Stage]:
 //

@@ -23,6 +23,10 @@ const (
 
 	// maxLate is how many stragglers one packet can name.
 	maxLate = 2000
+
+	// apartAtOnce is how many connections are on their way that are given away
+	// apart: the queues between are bounded.
+	apartAtOnce = 128
 )
 
 // halting is a freeze under way.
@@ -323,13 +327,29 @@ func (k *Keeper) stopHalting() {
 func (k *Keeper) letGo() {
 	k.silence.Stop()
 	k.stopHalting()
-	for _, e := range k.frozen {
-		k.leave(e)
+	if k.apart {
+		for range apartAtOnce {
+			k.giveNext()
+		}
+	} else {
+		for _, e := range k.frozen {
+			k.leave(e)
+		}
+		k.frozen = nil
 	}
-	k.frozen = nil
 	rest, _ := k.all()
 	for _, e := range rest {
 		k.moveLate(e)
+	}
+}
+
+// giveNext gives away the next of what stood still, as a straggler.
+func (k *Keeper) giveNext() {
+	for given := false; len(k.frozen) > 0 && !given; {
+		e := k.frozen[0]
+		k.frozen = k.frozen[1:]
+		k.straggle(e)
+		given = k.moveLate(e)
 	}
 }
 
@@ -347,6 +367,7 @@ func (k *Keeper) leave(e *kept) {
 func (k *Keeper) released(m proto.Release) {
 	if len(m.IDs) == 0 {
 		if m.Swap == k.swap {
+			k.apart = m.Apart
 			k.cue(swap.CueRelease)
 		}
 		return
@@ -357,25 +378,28 @@ func (k *Keeper) released(m proto.Release) {
 		k.mu.Unlock()
 		if e != nil && e.moving {
 			k.leave(e)
+			if k.apart {
+				k.giveNext()
+			}
 		}
 	}
 }
 
 // moveLate gives a straggler away once this worker has been replaced, and for
-// good: nobody can take it back.
-func (k *Keeper) moveLate(e *kept) {
+// good: nobody can take it back. It reports whether it did.
+func (k *Keeper) moveLate(e *kept) bool {
 	k.mu.Lock()
 	known := k.conns[e.id] == e && !e.moving
 	k.mu.Unlock()
 	if k.role != swap.Retired || !known {
-		return
+		return false
 	}
 	it, err := k.pick(e)
 	if err != nil {
-		return // not yet, or it ends here
+		return false // not yet, or it ends here
 	}
 	if e.record != nil && !e.record.Claim(k.own(), proto.Owner{Generation: k.own().Generation, Phase: proto.PhaseFrozen, Swap: k.swap}) {
-		return
+		return false
 	}
 	k.mu.Lock()
 	e.moving = true
@@ -385,7 +409,9 @@ func (k *Keeper) moveLate(e *kept) {
 		k.mu.Lock()
 		k.send(proto.Drop{IDs: []uint64{e.id}})
 		k.mu.Unlock()
+		return false
 	}
+	return true
 }
 
 // beforeDrain lets stragglers move, or takes back what an absent supervisor

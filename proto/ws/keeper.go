@@ -29,6 +29,7 @@ type Keeper struct {
 	told    proto.Owner    // the word that the supervisor named last
 	halting *halting       // the freeze under way
 	frozen  []*kept        // what stands still for the swap
+	apart   bool           // it is given away one by one
 	silence *time.Timer    // runs while frozen
 	broken  int            // connections that the last recovery could not save
 

@@ -1,78 +1,32 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/simpletalk/simpletalk/proto/servertest"
 )
 
 // mongoPassword is in the URI of every MongoDB here, and must be nowhere else.
 const mongoPassword = "hunter2-is-secret"
 
-// startMongo starts an independently written MongoDB-compatible server, which
-// ends with the test, and returns its address.
-func startMongo(t *testing.T) string {
+// ferretdb returns an independently written MongoDB-compatible server.
+func ferretdb(t testing.TB) string {
 	t.Helper()
-	c := exec.Command(binaries.ferretdb(t), t.TempDir())
-	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		c.Process.Kill()
-		c.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the MongoDB server does not listen: %v", err)
-	}
-	u, err := url.Parse(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
+	return servertest.Build(t, "../../app/internal/mongo/ferretdb")
 }
 
-// ferretdb returns the path of the server's executable. It is a module of its
-// own, which may be missing where there is no way to get it.
-func (b *builder) ferretdb(t testing.TB) string {
+// startMongo starts one, which ends with the test, and returns its address.
+func startMongo(t *testing.T) string {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	const name = "ferretdb"
-	if path := b.built[name]; path != "" {
-		return path
-	}
-	path := filepath.Join(b.dir, name)
-	c := exec.Command("go", "build", "-o", path, ".")
-	c.Dir = filepath.Join("..", "..", "app", "internal", "mongo", "ferretdb")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		skip(t, "FerretDB cannot be built: "+err.Error()+": "+string(out))
-	}
-	if b.built == nil {
-		b.built = map[string]string{}
-	}
-	b.built[name] = path
-	return path
+	return servertest.Start(t, ferretdb(t), t.TempDir()).Addr()
 }
 
 func mongoURI(addr string) string {
@@ -253,7 +207,7 @@ func (w *way) open() {
 func TestTheServiceOnMongoDB(t *testing.T) {
 	s := startService(t)
 	const mongo = "127.0.0.1:27017"
-	s.Install("/opt/ferretdb", binaries.ferretdb(t))
+	s.Install("/opt/ferretdb", ferretdb(t))
 	s.Must("mkdir", "/var/lib/ferretdb")
 	s.Must("systemd-run", "--unit=ferretdb", "sh", "-c", "sleep infinity | exec /opt/ferretdb /var/lib/ferretdb "+mongo)
 	s.eventually("the MongoDB server listens", func() bool {

@@ -193,7 +193,10 @@ type status struct {
 }
 
 type program struct {
-	Name      string `json:"name"`
+	Name    string `json:"name"`
+	LogFile struct {
+		Error string `json:"error"`
+	} `json:"log_file"`
 	Instances []struct {
 		State    string `json:"state"`
 		Gen      int    `json:"gen"`
@@ -217,6 +220,7 @@ type deploy struct {
 	Verdict   string `json:"verdict"`
 	Reason    string `json:"reason"`
 	SwappedMS int64  `json:"swapped_ms"`
+	By        string `json:"by"`
 }
 
 func (s *site) status() (st status, err error) {

@@ -9,7 +9,7 @@ import (
 
 // tinySource is a program that knows nothing of us: it says READY=1 as to
 // systemd, and on the first socket it is given greets everybody with its build
-// and $MODE and then echoes.
+// and $MODE and then echoes. It may write much, or take much memory.
 const tinySource = `package main
 
 import (
@@ -38,8 +38,11 @@ func main() {
 		}
 		go serve(l)
 	}
-	if os.Args[1] == "talk" {
+	switch os.Args[1] {
+	case "talk":
 		go talk()
+	case "hoard":
+		hoard()
 	}
 	ready()
 	<-ended
@@ -68,10 +71,20 @@ func serve(l net.Listener) {
 	}
 }
 
+var hoarded []byte
+
+// hoard takes 64 MB.
+func hoard() {
+	hoarded = make([]byte, 64<<20)
+	for i := 0; i < len(hoarded); i += 1 << 10 {
+		hoarded[i] = 1
+	}
+}
+
 func talk() {
 	for n := 0; ; n++ {
 		fmt.Printf("line %d: %04000d\n", n, 0)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(40 * time.Millisecond)
 	}
 }
 `

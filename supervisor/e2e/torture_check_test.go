@@ -78,16 +78,21 @@ func (x *torture) unsettled(st status) string {
 	workers := map[int]bool{}
 	for _, p := range st.Programs {
 		w, known := x.want[p.Name]
-		i := p.Instances[0]
-		serves := i.State == "running" || i.State == "baking" && !configured(p.Name)
 		switch {
 		case !known:
 			return p.Name + " is there"
-		case w == runs && !serves, w == stopped && i.State != "stopped", !serves && i.State != "stopped", len(i.Draining) > 0, serves != (i.PID != 0):
-			return fmt.Sprintf("%s: %+v", p.Name, i)
+		case w == runs && len(p.Instances) != max(x.copies[p.Name], 1):
+			return fmt.Sprintf("%s has %d instances, want %d", p.Name, len(p.Instances), x.copies[p.Name])
 		}
-		if i.PID != 0 {
-			workers[i.PID] = true
+		for _, i := range p.Instances {
+			serves := i.State == "running" || i.State == "baking" && !configured(p.Name)
+			if w == runs && !serves || w == stopped && i.State != "stopped" || !serves && i.State != "stopped" ||
+				len(i.Draining) > 0 || serves != (i.PID != 0) {
+				return fmt.Sprintf("%s: %+v", p.Name, i)
+			}
+			if i.PID != 0 {
+				workers[i.PID] = true
+			}
 		}
 	}
 	for pid, p := range x.family() {
@@ -178,6 +183,9 @@ func (x *torture) checkRecord() {
 	if got, want := slices.Sorted(maps.Keys(r.Added)), x.atRun(); !slices.Equal(got, want) {
 		x.t.Errorf("recorded as added: %q, want %q", got, want)
 	}
+	if !maps.Equal(r.Scaled, x.copies) {
+		x.t.Errorf("recorded as scaled: %v, want %v", r.Scaled, x.copies)
+	}
 	for name, w := range x.want {
 		if w != unknown && r.Stopped[name] != (w == stopped) {
 			x.t.Errorf("%s: recorded as stopped: %t, want %v", name, r.Stopped[name], w)
@@ -188,13 +196,14 @@ func (x *torture) checkRecord() {
 // restore brings everything back to how it began.
 func (x *torture) restore() {
 	for _, name := range x.atRun() {
-		x.call([]int{0}, "delete", name)
-		delete(x.want, name)
+		x.forget(name)
 	}
-	x.extra = false
+	x.extra, x.renewing = false, false
 	x.configure("")
 	for name := range x.good {
 		x.call([]int{0}, "start", name)
+		x.call([]int{0}, "scale", name, "1")
+		x.copies[name] = 1
 	}
 	x.want = map[string]wanted{"chat": runs, "echo": runs, "plain": runs}
 	x.time()

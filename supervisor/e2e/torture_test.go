@@ -42,12 +42,16 @@ func TestTorture(t *testing.T) {
 			x := newTorture(t, seed, variant)
 			before := x.footprint()
 			probes := x.probe()
+			x.renewing = true
+			x.reconfigure()
 			for end := time.Now().Add(length); time.Now().Before(end) && !t.Failed(); {
 				x.turn()
 			}
 			x.release()
 			x.checkSettled()
+			x.checkRenewed()
 			x.restore() // the chat runs now: nobody waits for it any more
+			x.checkLogFiles()
 			x.checkProbes(probes())
 			x.checkFootprint(before)
 			x.checkEnd()
@@ -72,22 +76,30 @@ const (
 // after the other.
 type torture struct {
 	*site
-	t     *testing.T
-	rng   *rand.Rand
-	disk  string // a small file system that has the record, "" without
-	few   bool   // descriptors
-	mode  string // $MODE of the programs
-	extra bool   // the configuration names that program
+	t    *testing.T
+	rng  *rand.Rand
+	disk string // a small file system that has the record, "" without
+	logs string // one that has log files, or a folder
+	few  bool   // descriptors
 
-	want  map[string]wanted
-	good  map[string][]string // builds by program
-	bad   map[string]string   // builds by what is bad about them
-	held  []net.Conn          // clients that follow logs and do not read
-	hurt  []span              // when requests to the chat may fail
-	down  time.Time           // since when the chat does not run
-	added int
-	turns int
-	done  []string
+	// What the configuration says.
+	mode     string // $MODE of the programs
+	night    bool   // their environment of that name is chosen
+	extra    bool   // it names that program, whose memory grows beyond its limit
+	renewing bool   // the chat has a schedule
+
+	want   map[string]wanted
+	copies map[string]int      // instances of programs that were scaled
+	saved  *output             // of `supervisor watch`
+	totals map[string]float64  // counters, as they were told last
+	good   map[string][]string // builds by program
+	bad    map[string]string   // builds by what is bad about them
+	held   []net.Conn          // clients that follow logs and do not read
+	hurt   []span              // when requests to the chat may fail
+	down   time.Time           // since when the chat does not run
+	added  int
+	turns  int
+	done   []string
 }
 
 func newTorture(t *testing.T, seed, variant uint64) *torture {
@@ -95,7 +107,8 @@ func newTorture(t *testing.T, seed, variant uint64) *torture {
 	x := &torture{
 		site: &site{t: t, dir: t.TempDir(), ended: make(chan struct{}), output: new(output)},
 		t:    t, rng: rand.New(rand.NewPCG(seed, variant)), few: variant == 1, mode: "first",
-		want: map[string]wanted{"chat": runs, "echo": runs, "plain": runs},
+		want:   map[string]wanted{"chat": runs, "echo": runs, "plain": runs},
+		copies: map[string]int{}, totals: map[string]float64{},
 	}
 	x.build()
 	if err := os.Mkdir(x.state(), 0o700); err != nil {
@@ -104,13 +117,16 @@ func newTorture(t *testing.T, seed, variant uint64) *torture {
 	for name, builds := range x.good {
 		x.place(name, builds[0])
 	}
+	if x.logs = x.mount("5m"); x.logs == "" {
+		x.logs = t.TempDir()
+	}
 	x.configure("")
 	args := []string{binaries.supervisor(t), "run", "--state", x.state(), "--config", x.file("supervisor.toml")}
 	if x.few {
-		args = append([]string{"sh", "-c", `ulimit -n 256; exec "$0" "$@"`}, args...)
+		args = append([]string{"sh", "-c", `ulimit -n 400; exec "$0" "$@"`}, args...)
 	}
 	c := exec.Command(args[0], args[1:]...)
-	if x.disk = x.mount(); x.disk != "" {
+	if x.disk = x.mount("64k"); x.disk != "" {
 		c.Env = append(os.Environ(), "STATE_DIRECTORY="+x.disk)
 	}
 	x.launch(c)
@@ -118,6 +134,7 @@ func newTorture(t *testing.T, seed, variant uint64) *torture {
 	x.awaitAll("running")
 	x.call([]int{0}, "reload", "--wait") // from here on there is a build to roll back to
 	x.addr = x.address("http")
+	x.watch()
 	return x
 }
 
@@ -135,6 +152,7 @@ func (x *torture) build() {
 		"echo":  {tinyA, tinyB},
 		"plain": {x.file("plain-a"), x.file("plain-b")},
 	}
+	x.place("hoard", tinyA)
 	x.bad = map[string]string{}
 	for what, write := range map[string]func(*testing.T, string){
 		"crashes":      script("#!/bin/sh\necho no database here >&2\nexit 7\n"),
@@ -146,13 +164,13 @@ func (x *torture) build() {
 	}
 }
 
-// mount returns a small file system for the record, "" where none may be had.
-func (x *torture) mount() string {
+// mount returns a small file system, "" where none may be had.
+func (x *torture) mount(size string) string {
 	if x.few || os.Getuid() != 0 {
 		return ""
 	}
 	dir := x.t.TempDir()
-	if err := unix.Mount("simpletalk-test", dir, "tmpfs", 0, "size=64k,mode=700"); err != nil {
+	if err := unix.Mount("simpletalk-test", dir, "tmpfs", 0, "size="+size+",mode=700"); err != nil {
 		if os.Getenv("REQUIRE_ALL") == "1" {
 			x.t.Fatal("REQUIRE_ALL=1, but mount: ", err)
 		}
@@ -170,6 +188,10 @@ func (x *torture) mount() string {
 func (x *torture) configure(mistake string) {
 	x.t.Helper()
 	var text strings.Builder
+	if x.night {
+		fmt.Fprintln(&text, "environment = 'night'")
+	}
+	fmt.Fprintf(&text, "[metrics]\nlisten = %q\n", "unix://"+x.file("metrics.sock"))
 	fmt.Fprintln(&text, "[listen]\nhttp = '127.0.0.1:0'\necho = '127.0.0.1:0'")
 	if x.extra {
 		fmt.Fprintln(&text, "extra = '127.0.0.1:0'")
@@ -180,19 +202,24 @@ func (x *torture) configure(mistake string) {
 command = [%s]
 listen = [%s]
 env_file = "env"
+environment.night = { env = { MODE = "night" } }
 ready_timeout = "8s"
 bake = "300ms"
 drain = { timeout = "3s" }
 restart = { min = "20ms", max = "500ms", reset_after = "1s" }
-log = { memory = "64K" }
-`, name, command, listen)
+log = { memory = "64K", file = %q, format = "json", max_size = "1M", keep = 2 }
+`, name, command, listen, filepath.Join(x.logs, name+".log"))
 	}
 	program("chat", `"./chat", "serve", "--data", "data"`, `"http"`)
 	fmt.Fprintf(&text, "dir = %q\n", x.dir)
+	if x.renewing {
+		fmt.Fprintln(&text, "cron = '@every 3s'")
+	}
 	program("echo", `"./echo", "talk"`, `"echo"`)
 	program("plain", `"./plain"`, "")
 	if x.extra {
-		program("extra", `"./echo", "serve"`, `"extra"`)
+		program("extra", `"./hoard", "hoard"`, `"extra"`)
+		fmt.Fprintln(&text, "memory_max = '32M'")
 	}
 	fmt.Fprintln(&text, mistake)
 	x.write("env", "MODE="+x.mode+"\n")

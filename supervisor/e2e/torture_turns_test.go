@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,6 +26,7 @@ var turns = []func(*torture){
 	(*torture).sendSignal, (*torture).reset, (*torture).kill, (*torture).kill, (*torture).suspend,
 	(*torture).badBuild, (*torture).badBuild, (*torture).badConfig, (*torture).reconfigure, (*torture).changeEnv,
 	(*torture).look, (*torture).follow, (*torture).garbage, (*torture).fillDisk, (*torture).exhaust, (*torture).mistakes,
+	(*torture).scale, (*torture).scale, (*torture).save, (*torture).fillLogs, (*torture).turnLogs, (*torture).scrape,
 }
 
 // turn does one thing.
@@ -127,6 +129,17 @@ func (x *torture) restart() {
 	x.want[p] = runs
 }
 
+func (x *torture) scale() {
+	p, n := x.pick(), 1+x.rng.IntN(3)
+	codes := []int{0}
+	if x.want[p] != runs {
+		codes = []int{0, 1} // it is stopped
+	}
+	if _, code := x.call(codes, "scale", p, strconv.Itoa(n)); code == 0 {
+		x.copies[p] = n
+	}
+}
+
 func (x *torture) name() string {
 	x.added++
 	return fmt.Sprintf("at-run-%d", x.added)
@@ -151,9 +164,14 @@ func (x *torture) addBad() {
 func (x *torture) remove() {
 	if all := x.atRun(); len(all) > 0 {
 		p := all[x.rng.IntN(len(all))]
-		x.call([]int{0}, "delete", p)
-		delete(x.want, p)
+		x.forget(p)
 	}
+}
+
+func (x *torture) forget(program string) {
+	x.call([]int{0}, "delete", program)
+	delete(x.want, program)
+	delete(x.copies, program)
 }
 
 func (x *torture) sendSignal() {
@@ -174,7 +192,7 @@ func (x *torture) sendSignal() {
 
 func (x *torture) reset() { x.call([]int{0}, "reset", x.pick()) }
 
-// serving is the pid of a program's worker, 0 if there is none.
+// serving is the pid of one of a program's workers, 0 if there is none.
 func (x *torture) serving(program string) int {
 	x.t.Helper()
 	st, err := x.status()
@@ -182,7 +200,11 @@ func (x *torture) serving(program string) int {
 		x.t.Error(err)
 	}
 	for _, p := range st.Programs {
-		if pid := p.Instances[0].PID; p.Name == program && x.family()[pid].parent == x.process.Process.Pid {
+		if p.Name != program {
+			continue
+		}
+		pid := p.Instances[x.rng.IntN(len(p.Instances))].PID
+		if x.family()[pid].parent == x.process.Process.Pid {
 			return pid
 		}
 	}
@@ -266,12 +288,16 @@ func (x *torture) reconfigure() {
 }
 
 func (x *torture) changeEnv() {
-	x.mode = fmt.Sprintf("mode-%d", x.rng.IntN(1000))
+	x.mode, x.night = fmt.Sprintf("mode-%d", x.rng.IntN(1000)), x.rng.IntN(3) == 0
+	want := x.mode
+	if x.night {
+		want = "night"
+	}
 	x.configure("")
 	x.call([]int{0}, "reload", "--wait", "echo")
 	x.want["echo"] = runs
-	if got := x.greeting("echo"); !strings.Contains(got, "mode "+x.mode+"\n") {
-		x.t.Errorf("echo says %q, want mode %s", got, x.mode)
+	if got := x.greeting("echo"); !strings.Contains(got, "mode "+want+"\n") {
+		x.t.Errorf("echo says %q, want mode %s", got, want)
 	}
 }
 
@@ -326,30 +352,37 @@ func (x *torture) fillDisk() {
 	if x.disk == "" {
 		return
 	}
-	filler := filepath.Join(x.disk, "filler")
-	f, err := os.Create(filler)
-	if err != nil {
-		x.t.Error(err)
-		return
-	}
-	for _, size := range []int{4096, 512, 1} {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-	}
-	f.Close()
+	empty := x.fill(x.disk)
 	name := x.name()
 	x.call([]int{1}, "start", "--name", name, "--", binaries.tiny(x.t, "aaaa"), "serve")
 	x.call([]int{1, 0}, "stop", "plain") // 0: it is recorded already
 	x.call([]int{1, 0}, "start", "echo")
-	if err := os.Remove(filler); err != nil {
-		x.t.Error(err)
-	}
+	empty()
 	x.call([]int{2}, "delete", name) // it was not added
 	x.call([]int{0}, "stop", "echo")
 	x.call([]int{0}, "start", "echo")
 	x.call([]int{0}, "start", "plain")
 	x.want["plain"], x.want["echo"] = runs, runs
+}
+
+// fill fills a disk until the returned function is called.
+func (x *torture) fill(disk string) (empty func()) {
+	x.t.Helper()
+	f, err := os.Create(filepath.Join(disk, "filler"))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{4096, 512, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+	return func() {
+		if err := os.Remove(f.Name()); err != nil {
+			x.t.Error(err)
+		}
+	}
 }
 
 // exhaust takes all of the supervisor's descriptors for a moment, in which it
@@ -360,14 +393,14 @@ func (x *torture) exhaust() {
 	}
 	echo := x.serving("echo")
 	var idle []net.Conn
-	for range 300 {
+	for range 500 {
 		c, err := x.dial()
 		if err != nil {
 			break
 		}
 		idle = append(idle, c)
 	}
-	x.eventually("its descriptors are taken", func() bool { return len(x.descriptors()) >= 250 })
+	x.eventually("its descriptors are taken", func() bool { return len(x.descriptors()) >= 390 })
 	x.note("no descriptors left")
 	x.signal(syscall.SIGHUP)
 	if echo != 0 {

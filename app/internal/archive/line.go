@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
@@ -115,7 +114,7 @@ func lineOf(e chat.Event) (eventLine, error) {
 
 func (l eventLine) event() chat.Event {
 	return chat.Event{
-		Room: l.Room, Seq: l.Seq, At: milliseconds(l.At), Kind: wire.EventKind(l.Kind),
+		Room: l.Room, Seq: l.Seq, At: chat.Moment(l.At), Kind: wire.EventKind(l.Kind),
 		User: chat.User{ID: l.Author, Name: l.Name}, Nonce: l.Nonce, Text: l.Text,
 		Of: l.Of, Emoji: l.Emoji, On: l.On,
 	}
@@ -125,15 +124,15 @@ func lineOfSession(s chat.Session) sessionLine {
 	return sessionLine{
 		T: kindSession, Hash: hex.EncodeToString(s.TokenHash[:]), User: s.User.ID, Name: s.User.Name,
 		CreatedAt: s.CreatedAt.UnixMilli(), ExpiresAt: s.ExpiresAt.UnixMilli(),
-		SeenAt: unixOrZero(s.SeenAt), Agent: strings.ToValidUTF8(s.Agent, ""), Retired: s.Retired,
+		SeenAt: chat.Millis(s.SeenAt), Agent: strings.ToValidUTF8(s.Agent, ""), Retired: s.Retired,
 	}
 }
 
 func (l sessionLine) session() (chat.Session, error) {
 	s := chat.Session{
 		User:      chat.User{ID: l.User, Name: l.Name},
-		CreatedAt: milliseconds(l.CreatedAt), ExpiresAt: milliseconds(l.ExpiresAt),
-		SeenAt: timeOrZero(l.SeenAt), Agent: l.Agent, Retired: l.Retired,
+		CreatedAt: chat.Moment(l.CreatedAt), ExpiresAt: chat.Moment(l.ExpiresAt),
+		SeenAt: chat.Moment(l.SeenAt), Agent: l.Agent, Retired: l.Retired,
 	}
 	hash, err := hex.DecodeString(l.Hash)
 	if err != nil || copy(s.TokenHash[:], hash) != len(s.TokenHash) || len(hash) != len(s.TokenHash) {
@@ -145,29 +144,13 @@ func (l sessionLine) session() (chat.Session, error) {
 func lineOfAccount(a chat.Account) accountLine {
 	return accountLine{
 		T: kindAccount, User: a.User.ID, Name: a.User.Name, Key: a.Key, Password: a.Password, Admin: a.Admin,
-		CreatedAt: unixOrZero(a.CreatedAt), BannedAt: unixOrZero(a.BannedAt), DeletedAt: unixOrZero(a.DeletedAt),
+		CreatedAt: chat.Millis(a.CreatedAt), BannedAt: chat.Millis(a.BannedAt), DeletedAt: chat.Millis(a.DeletedAt),
 	}
 }
 
 func (l accountLine) account() chat.Account {
 	return chat.Account{
 		User: chat.User{ID: l.User, Name: l.Name}, Key: l.Key, Password: l.Password, Admin: l.Admin,
-		CreatedAt: timeOrZero(l.CreatedAt), BannedAt: timeOrZero(l.BannedAt), DeletedAt: timeOrZero(l.DeletedAt),
+		CreatedAt: chat.Moment(l.CreatedAt), BannedAt: chat.Moment(l.BannedAt), DeletedAt: chat.Moment(l.DeletedAt),
 	}
 }
-
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func timeOrZero(unix int64) time.Time {
-	if unix == 0 {
-		return time.Time{}
-	}
-	return milliseconds(unix)
-}
-
-func milliseconds(unix int64) time.Time { return time.UnixMilli(unix).UTC() }

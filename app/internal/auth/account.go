@@ -49,8 +49,11 @@ func (a *Auth) keep(ctx context.Context, u chat.User, password string) (chat.Acc
 	}
 	now := a.now()
 	account, err := a.store.EditAccount(ctx, u.ID, func(to *chat.Account) error {
-		if !to.Guest() {
+		switch {
+		case !to.Guest():
 			return ErrKeptAlready
+		case !to.DeletedAt.IsZero():
+			return ErrNoSession // it was deleted meanwhile
 		}
 		to.User.Name, to.Key, to.Password, to.CreatedAt = name, NameKey(name), hash, now
 		return nil
@@ -90,12 +93,55 @@ func (a *Auth) SignInWith(ctx context.Context, v Visit, name, password string) (
 	}
 	token, id, err := a.begin(ctx, v, account.User, account)
 	if err == nil {
+		err = a.stillHolds(ctx, account, id.Session)
+	}
+	if err == nil {
+		err = a.limitSessions(ctx, id.Session)
+	}
+	if err == nil {
 		err = a.SignOut(ctx, v.Token)
 	}
 	if err != nil {
 		return "", Identity{}, err
 	}
 	return token, id, nil
+}
+
+// stillHolds ends a new session if the password that it was given for was changed
+// meanwhile: whoever changed it may have ended all others before this one began.
+func (a *Auth) stillHolds(ctx context.Context, checked chat.Account, s chat.Session) error {
+	account, err := a.account(ctx, checked.User.ID)
+	if err == nil && account.Password != checked.Password {
+		err = ErrPassword
+	}
+	if err != nil {
+		return errors.Join(err, a.store.DeleteSession(ctx, s.TokenHash))
+	}
+	return nil
+}
+
+// maxSessions is how many sessions a user has.
+const maxSessions = 50
+
+// limitSessions ends the oldest sessions of a user if there are too many beside a
+// new one.
+func (a *Auth) limitSessions(ctx context.Context, s chat.Session) error {
+	all, err := a.store.UserSessions(ctx, s.User.ID)
+	if err != nil {
+		return fmt.Errorf("find sessions: %w", err)
+	}
+	if len(all) <= maxSessions {
+		return nil
+	}
+	for _, old := range all[maxSessions:] {
+		if old.TokenHash == s.TokenHash {
+			continue
+		}
+		if err := a.store.DeleteSession(ctx, old.TokenHash); err != nil {
+			return fmt.Errorf("end session: %w", err)
+		}
+	}
+	return a.tell(ctx, s.User.ID)
 }
 
 // check compares a password with an account's. It takes as long if there is
@@ -156,17 +202,21 @@ func (a *Auth) Delete(ctx context.Context, token, password string) error {
 	if err != nil {
 		return err
 	}
+	account := chat.Account{User: id.Session.User}
 	if !id.Guest {
-		if _, err := a.confirmed(ctx, token, password); err != nil {
+		if account, err = a.confirmed(ctx, token, password); err != nil {
 			return err
 		}
 	}
-	return a.delete(ctx, id.Session.User.ID)
+	return a.delete(ctx, account)
 }
 
-func (a *Auth) delete(ctx context.Context, userID string) error {
-	now := a.now()
+func (a *Auth) delete(ctx context.Context, account chat.Account) error {
+	now, userID := a.now(), account.User.ID
 	_, err := a.store.EditAccount(ctx, userID, func(to *chat.Account) error {
+		if to.Password != account.Password {
+			return ErrPassword // it was changed meanwhile
+		}
 		*to = chat.Account{User: chat.User{ID: userID}, BannedAt: to.BannedAt, DeletedAt: now}
 		return nil
 	})

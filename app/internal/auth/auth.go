@@ -12,7 +12,8 @@
 //  1. A token is 192 random bits, new at every sign-in and change of rights; of
 //     it the store has the hash.
 //  2. Of all accounts one has a name's key (see [NameKey]). A guest's name is
-//     theirs while they are here, and until an account keeps it.
+//     taken by nobody while they are here, and is theirs until an account keeps it:
+//     of several guests who took it while the others were away, one can.
 //  3. The account, not the session, says how its user is called, whether they may
 //     talk, and what they may do.
 //  4. What ends or changes a session is told through the store, so that its
@@ -223,6 +224,9 @@ func (a *Auth) SignIn(ctx context.Context, v Visit, name string) (string, Identi
 	token, id, err := a.begin(ctx, v, user, account)
 	if err == nil && old.User.ID != "" {
 		err = a.retire(ctx, old, id.Session)
+		if err == nil {
+			err = a.limitSessions(ctx, id.Session)
+		}
 	}
 	if err != nil {
 		return "", Identity{}, err

@@ -24,7 +24,8 @@ const (
 )
 
 // hereUsers is how many users one message names: 64 code points of at most 6
-// bytes each in JSON, the id, and a room for each stay below MaxBusMessage.
+// bytes each in JSON, the id, and a room for each stay below MaxBusMessage. A
+// name in a [Ledger] is shorter.
 const hereUsers = 100
 
 // telling is a message between hubs. A field that is not there is not meant.
@@ -34,7 +35,29 @@ type telling struct {
 
 	Typing map[string][]who `json:"typing,omitempty"` // these users type in these rooms now
 	Read   []readTold       `json:"read,omitempty"`   // these users have read so far
+
+	Spent Spendings `json:"spent,omitempty"` // was used of allowances
 }
+
+// Spendings is how much was used of each allowance, by whom.
+type Spendings map[string]map[string]int
+
+// Ledger keeps allowances that are the same for all hubs on a store, such as how
+// many lines a user may post in a second. Its methods may be called concurrently,
+// must be quick, and must not call back into the hub.
+type Ledger interface {
+	// Spent returns what was used here since it returned that before, of at most
+	// max users; nothing when nothing was.
+	Spent(max int) Spendings
+	// Charge takes what was used at another hub.
+	Charge(Spendings)
+}
+
+// unlimited is the Ledger of a hub that has none.
+type unlimited struct{}
+
+func (unlimited) Spent(int) Spendings { return nil }
+func (unlimited) Charge(Spendings)    {}
 
 type who struct {
 	ID   string `json:"id"`

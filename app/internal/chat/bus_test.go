@@ -77,3 +77,45 @@ func TestABusThatIsAway(t *testing.T) {
 		}
 	})
 }
+
+// membersOf returns how many the list of rooms counts in one.
+func membersOf(t *testing.T, h *Hub, room string) int {
+	t.Helper()
+	rooms, err := h.Rooms(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rooms {
+		if r.Name == room {
+			return r.Members
+		}
+	}
+	return 0
+}
+
+// Who is at a peer, in a room that nobody here is in, is counted, and their name
+// is taken.
+func TestSomebodyAtAPeer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hubs := join(t, NewMemory(), 2, func(int) bool { return false })
+		bob := meet(t, hubs[1], "Bob", map[string]int64{"elsewhere": 0})
+		soon(hereEvery)
+		if !hubs[0].NameTaken("BOB", "id-other") {
+			t.Error("the name of somebody at a peer is free")
+		}
+		if n := membersOf(t, hubs[0], "elsewhere"); n != 1 {
+			t.Errorf("%d are counted in a room with somebody at a peer, want 1", n)
+		}
+		if hubs[0].NameTaken("Bob", "id-Bob") || hubs[0].NameTaken("Ann", "id-other") {
+			t.Error("a name that nobody else has is taken")
+		}
+		bob.Close()
+		soon(hubs[0].o.Grace + hereEvery)
+		if hubs[0].NameTaken("Bob", "id-other") {
+			t.Error("a name is taken by somebody who has gone")
+		}
+		if n := membersOf(t, hubs[0], "elsewhere"); n != 0 {
+			t.Errorf("%d are counted where nobody is any more", n)
+		}
+	})
+}

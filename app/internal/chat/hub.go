@@ -35,6 +35,8 @@ type Options struct {
 
 	Meter Meter // nil: nothing is counted
 
+	Ledger Ledger // what peers share beside the store; nil: nothing
+
 	Limits      Limits        // what each room keeps; zero: everything
 	ExpireEvery time.Duration // how often they are applied; 0: 10 min
 
@@ -52,6 +54,9 @@ func (o Options) withDefaults() Options {
 	if o.Meter == nil {
 		o.Meter = unmetered{}
 	}
+	if o.Ledger == nil {
+		o.Ledger = unlimited{}
+	}
 	o.ExpireEvery = cmp.Or(o.ExpireEvery, expireEvery)
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
 	o.PresenceEvery = cmp.Or(o.PresenceEvery, 250*time.Millisecond)
@@ -63,19 +68,21 @@ func (o Options) withDefaults() Options {
 
 // Hub is every room of this process. Its methods may be called concurrently.
 type Hub struct {
-	o        Options
-	store    Store
-	writer   *writer
-	markers  *markers
-	peers    atomic.Int64
-	incoming chan []byte
-	greet    chan struct{} // somebody new is on the bus: tell who is here
-	glance   chan struct{} // read the heads now
-	held     atomic.Bool   // nobody is told of presence, see Hold
-	wakes    atomic.Int64
-	stopped  chan struct{} // closed when Run ends
-	tellers  *tellers
-	fillers  sync.WaitGroup
+	o         Options
+	store     Store
+	writer    *writer
+	markers   *markers
+	peers     atomic.Int64
+	incoming  chan []byte
+	greet     chan struct{} // somebody new is on the bus: tell who is here
+	glance    chan struct{} // read the heads now
+	strangers *strangers
+	told      atomic.Int64 // when a peer last told of events, Unix nanoseconds
+	held      atomic.Bool  // nobody is told of presence, see Hold
+	wakes     atomic.Int64
+	stopped   chan struct{} // closed when Run ends
+	tellers   *tellers
+	fillers   sync.WaitGroup
 
 	mu      sync.Mutex
 	rooms   map[string]*room
@@ -105,6 +112,7 @@ func NewHub(o Options) *Hub {
 	}
 	h.writer = newWriter(o.Store, o.Log, o.Meter, h.committed)
 	h.markers = newMarkers(o.Store, o.Log)
+	h.strangers = newStrangers(o.NameKey, o.Grace)
 	return h
 }
 
@@ -170,22 +178,7 @@ func (h *Hub) NameTaken(name, userID string) bool {
 	users := h.names[folded]
 	taken := users > 1 || users == 1 && h.named[identity{folded, userID}] == 0
 	h.mu.Unlock()
-	return taken || h.nameAtPeer(folded, userID)
-}
-
-// nameAtPeer looks through the presence that peers told.
-func (h *Hub) nameAtPeer(folded, userID string) bool {
-	if h.peers.Load() == 0 {
-		return false
-	}
-	for _, r := range h.all() {
-		for _, u := range r.roster.Load().users {
-			if u.ID != userID && h.o.NameKey(u.Name) == folded {
-				return true
-			}
-		}
-	}
-	return false
+	return taken || h.strangers.named(folded, userID, time.Now())
 }
 
 // enter brings a member into a room, making it if need be.
@@ -266,6 +259,7 @@ func (h *Hub) tick(now time.Time) {
 		}
 	}
 	h.resume()
+	h.tellSpent()
 }
 
 // resume tells the members that wait.
@@ -376,12 +370,16 @@ func (h *Hub) hear(data []byte) {
 		h.o.Log.Debug("message of a peer not understood", "err", err)
 		return
 	}
+	if len(t.Heads) > 0 {
+		h.told.Store(time.Now().UnixNano())
+	}
 	for name, head := range t.Heads {
 		if r, ok := h.known(name); ok {
 			r.rung(head)
 		}
 	}
 	for name, users := range t.Here {
+		h.strangers.meet(name, users, time.Now())
 		if r, ok := h.known(name); ok {
 			r.told(users, time.Now())
 		}
@@ -396,11 +394,22 @@ func (h *Hub) hear(data []byte) {
 	for _, r := range t.Read {
 		h.tellRead(nil, r.User, r.Room, r.Seq)
 	}
+	h.o.Ledger.Charge(t.Spent)
 }
+
+// Told returns when a peer last told that it has stored events.
+func (h *Hub) Told() time.Time { return time.Unix(0, h.told.Load()) }
 
 func (h *Hub) tell(t telling) {
 	if h.o.Bus != nil && h.peers.Load() > 0 {
 		h.o.Bus.Publish(t.encode())
+	}
+}
+
+// tellSpent tells the peers what was used here of what they share.
+func (h *Hub) tellSpent() {
+	for spent := h.o.Ledger.Spent(hereUsers); len(spent) > 0; spent = h.o.Ledger.Spent(hereUsers) {
+		h.tell(telling{Spent: spent})
 	}
 }
 
@@ -475,9 +484,13 @@ func (h *Hub) Rooms(ctx context.Context) ([]RoomInfo, error) {
 	for _, s := range stored {
 		rooms[s.Room] = RoomInfo{Name: s.Room, Head: s.Head}
 	}
+	members := h.strangers.count(time.Now())
 	for _, r := range h.all() {
-		if n := r.people(); n > 0 {
-			rooms[r.name] = RoomInfo{Name: r.name, Head: rooms[r.name].Head, Members: n}
+		members[r.name] = r.people() // who is here and who is not
+	}
+	for name, n := range members {
+		if n > 0 {
+			rooms[name] = RoomInfo{Name: name, Head: rooms[name].Head, Members: n}
 		}
 	}
 	list := make([]RoomInfo, 0, len(rooms))

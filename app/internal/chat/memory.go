@@ -61,7 +61,7 @@ func (m *Memory) Append(ctx context.Context, drafts []Draft) ([]Appended, error)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := milliseconds(m.now())
+	now := AsKept(m.now())
 	appended := make([]Appended, len(drafts))
 	for i, d := range drafts {
 		appended[i] = m.room(d.Room).append(d, now)
@@ -178,7 +178,7 @@ func (m *Memory) PutSession(ctx context.Context, s Session) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("put session: %w", err)
 	}
-	s.CreatedAt, s.ExpiresAt, s.SeenAt = milliseconds(s.CreatedAt), milliseconds(s.ExpiresAt), orZero(s.SeenAt)
+	s.CreatedAt, s.ExpiresAt, s.SeenAt = AsKept(s.CreatedAt), AsKept(s.ExpiresAt), AsKept(s.SeenAt)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sessions[s.TokenHash] = s
@@ -224,14 +224,3 @@ func (m *Memory) Ping(ctx context.Context) error {
 
 // Close is [Store]'s.
 func (m *Memory) Close() error { return nil }
-
-// milliseconds cuts t to what a store keeps of a time.
-func milliseconds(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
-
-// orZero is milliseconds that leaves out what was never set.
-func orZero(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return milliseconds(t)
-}

@@ -52,7 +52,7 @@ func (m *Memory) EditAccount(ctx context.Context, userID string, edit func(*Acco
 		}
 	}
 	a.User.ID = userID
-	a.CreatedAt, a.BannedAt, a.DeletedAt = orZero(a.CreatedAt), orZero(a.BannedAt), orZero(a.DeletedAt)
+	a.CreatedAt, a.BannedAt, a.DeletedAt = AsKept(a.CreatedAt), AsKept(a.BannedAt), AsKept(a.DeletedAt)
 	m.accounts[userID] = a
 	return a, nil
 }
@@ -104,9 +104,9 @@ func (m *Memory) UpdateSession(ctx context.Context, s Session) error {
 	if !ok {
 		return fmt.Errorf("update session: %w", ErrNotFound)
 	}
-	was.User.Name, was.SeenAt, was.Agent = s.User.Name, orZero(s.SeenAt), s.Agent
+	was.User.Name, was.SeenAt, was.Agent = s.User.Name, AsKept(s.SeenAt), s.Agent
 	was.Retired = was.Retired || s.Retired
-	if end := milliseconds(s.ExpiresAt); end.Before(was.ExpiresAt) {
+	if end := AsKept(s.ExpiresAt); end.Before(was.ExpiresAt) {
 		was.ExpiresAt = end
 	}
 	m.sessions[s.TokenHash] = was
@@ -152,7 +152,7 @@ func (m *Memory) Tell(ctx context.Context, subject string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.changes[subject] = Change{subject, milliseconds(m.now()), rand.Int64()}
+	m.changes[subject] = Change{subject, AsKept(m.now()), rand.Int64()}
 	for old, c := range m.changes {
 		if m.now().Sub(c.At) > ChangesKept {
 			delete(m.changes, old)
@@ -170,7 +170,7 @@ func (m *Memory) Changes(ctx context.Context, since time.Time) ([]Change, error)
 	defer m.mu.RUnlock()
 	var all []Change
 	for _, c := range m.changes {
-		if !c.At.Before(milliseconds(since)) {
+		if !c.At.Before(AsKept(since)) {
 			all = append(all, c)
 		}
 	}

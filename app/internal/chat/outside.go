@@ -1,5 +1,7 @@
 package chat
 
+import "context"
+
 // What happens to a log beside the hub: an administrator's command appends to
 // it, an account's deletion gives its events another author.
 
@@ -33,13 +35,16 @@ func (r *room) reread() {
 	}
 }
 
-// IsNew reports whether a room that is open has no event yet, as far as this
-// process knows.
-func (h *Hub) IsNew(name string) bool {
+// IsNew reports whether a room that is open has no event yet. Of one that was
+// opened a moment ago only the store knows.
+func (h *Hub) IsNew(ctx context.Context, name string) (bool, error) {
 	r, ok := h.known(name)
 	if !ok {
-		return false
+		return false, nil
 	}
-	t := r.tail.Load()
-	return t != nil && t.head == 0
+	if t := r.tail.Load(); t != nil {
+		return t.head == 0, nil
+	}
+	head, err := h.Head(ctx, name)
+	return err == nil && head == 0, err
 }

@@ -378,6 +378,16 @@ func (w *worker) hasEnded() {
 	}
 }
 
+// keeps waits until the boss keeps n connections.
+func (b *boss) keeps(n int) {
+	b.t.Helper()
+	for end := time.Now().Add(patience); len(b.metas()) != n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatalf("the boss keeps %d connections, not %d", len(b.metas()), n)
+		}
+	}
+}
+
 // metas returns what the boss knows of the connections.
 func (b *boss) metas() (all []string) {
 	b.mu.Lock()

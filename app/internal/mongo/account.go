@@ -61,7 +61,7 @@ func keyOf(a chat.Account) string {
 func accountOf(d accountDocument) chat.Account {
 	a := chat.Account{
 		User: chat.User{ID: d.User, Name: d.Name}, Key: d.Key, Password: d.Password, Admin: d.Admin,
-		CreatedAt: timeOrZero(d.CreatedAt), BannedAt: timeOrZero(d.BannedAt), DeletedAt: timeOrZero(d.DeletedAt),
+		CreatedAt: chat.Moment(d.CreatedAt), BannedAt: chat.Moment(d.BannedAt), DeletedAt: chat.Moment(d.DeletedAt),
 	}
 	if d.Key == nameless+d.User {
 		a.Key = ""
@@ -123,7 +123,7 @@ func (s *Store) tryEdit(ctx context.Context, userID string, edit func(*chat.Acco
 	}
 	err = s.replaceAccount(ctx, d.Version, accountDocument{
 		User: userID, Name: a.User.Name, Key: keyOf(a), Password: a.Password, Admin: a.Admin, Version: d.Version + 1,
-		CreatedAt: unixOrZero(a.CreatedAt), BannedAt: unixOrZero(a.BannedAt), DeletedAt: unixOrZero(a.DeletedAt),
+		CreatedAt: chat.Millis(a.CreatedAt), BannedAt: chat.Millis(a.BannedAt), DeletedAt: chat.Millis(a.DeletedAt),
 	})
 	if driver.IsDuplicateKeyError(err) { // another edit was quicker: the next try finds out with what
 		err = errOvertaken
@@ -131,7 +131,7 @@ func (s *Store) tryEdit(ctx context.Context, userID string, edit func(*chat.Acco
 	if err != nil && !errors.Is(err, errOvertaken) {
 		err = fmt.Errorf("edit account: %w", s.fault(ctx, s.wrote(err)))
 	}
-	a.CreatedAt, a.BannedAt, a.DeletedAt = asKept(a.CreatedAt), asKept(a.BannedAt), asKept(a.DeletedAt)
+	a.CreatedAt, a.BannedAt, a.DeletedAt = chat.AsKept(a.CreatedAt), chat.AsKept(a.BannedAt), chat.AsKept(a.DeletedAt)
 	return a, err
 }
 
@@ -207,7 +207,7 @@ func (s *Store) UpdateSession(ctx context.Context, session chat.Session) error {
 	filter := append(byHash(session.TokenHash), bson.E{Key: "expires_at", Value: bson.D{{Key: "$gt", Value: bson.NewDateTimeFromTime(s.now())}}})
 	set := bson.D{
 		{Key: "name", Value: session.User.Name},
-		{Key: "seen_at", Value: unixOrZero(session.SeenAt)},
+		{Key: "seen_at", Value: chat.Millis(session.SeenAt)},
 		{Key: "agent", Value: session.Agent},
 	}
 	if session.Retired {
@@ -306,26 +306,8 @@ func (s *Store) Tell(ctx context.Context, subject string) error {
 func (s *Store) Changes(ctx context.Context, since time.Time) (all []chat.Change, err error) {
 	filter := bson.D{{Key: "at", Value: bson.D{{Key: "$gte", Value: bson.NewDateTimeFromTime(since)}}}}
 	err = eachDocument(ctx, s, s.changes, filter, bson.D{{Key: "at", Value: 1}}, func(d changeDocument) error {
-		all = append(all, chat.Change{Subject: d.Subject, At: milliseconds(int64(d.At)), Mark: d.Mark})
+		all = append(all, chat.Change{Subject: d.Subject, At: chat.Moment(int64(d.At)), Mark: d.Mark})
 		return nil
 	})
 	return all, err
 }
-
-// unixOrZero is what the database keeps of a time that may be unset.
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func timeOrZero(unix int64) time.Time {
-	if unix == 0 {
-		return time.Time{}
-	}
-	return milliseconds(unix)
-}
-
-// asKept is a time as it comes back.
-func asKept(t time.Time) time.Time { return timeOrZero(unixOrZero(t)) }

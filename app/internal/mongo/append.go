@@ -205,7 +205,7 @@ func (b *batch) place(ctx context.Context, todo []int) ([]eventDocument, error) 
 		}
 		last = tail{last.seq + 1, max(now, last.at)}
 		heads[d.Room] = last
-		documents = append(documents, documentOf(d.Event(last.seq, milliseconds(last.at))))
+		documents = append(documents, documentOf(d.Event(last.seq, chat.Moment(last.at))))
 	}
 	return documents, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -48,7 +47,7 @@ func documentOf(e chat.Event) eventDocument {
 
 func (d eventDocument) event() chat.Event {
 	return chat.Event{
-		Room: d.Room, Seq: d.Seq, At: milliseconds(int64(d.At)), Kind: wire.EventKind(d.Kind),
+		Room: d.Room, Seq: d.Seq, At: chat.Moment(int64(d.At)), Kind: wire.EventKind(d.Kind),
 		User: chat.User{ID: d.Author, Name: d.Name}, Nonce: d.Nonce, Text: d.Text,
 		Of: d.Of, Emoji: d.Emoji, On: d.On,
 	}
@@ -171,7 +170,7 @@ func (s *Store) roomsByGroup(ctx context.Context) ([]chat.RoomHead, error) {
 	}
 	var heads []chat.RoomHead
 	for _, g := range groups {
-		heads = append(heads, chat.RoomHead{Room: g.Room, Head: g.Seq, At: milliseconds(int64(g.At))})
+		heads = append(heads, chat.RoomHead{Room: g.Room, Head: g.Seq, At: chat.Moment(int64(g.At))})
 	}
 	return heads, nil
 }
@@ -188,9 +187,7 @@ func (s *Store) roomsOneByOne(ctx context.Context) (heads []chat.RoomHead, err e
 		if err != nil {
 			return nil, fmt.Errorf("the room after %q: %w", after, err)
 		}
-		heads = append(heads, chat.RoomHead{Room: d.Room, Head: d.Seq, At: milliseconds(int64(d.At))})
+		heads = append(heads, chat.RoomHead{Room: d.Room, Head: d.Seq, At: chat.Moment(int64(d.At))})
 		after = d.Room
 	}
 }
-
-func milliseconds(unix int64) time.Time { return time.UnixMilli(unix).UTC() }

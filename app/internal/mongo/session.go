@@ -37,15 +37,15 @@ func documentOfSession(session chat.Session) sessionDocument {
 	return sessionDocument{
 		Hash: session.TokenHash[:], User: session.User.ID, Name: session.User.Name,
 		CreatedAt: bson.DateTime(session.CreatedAt.UnixMilli()), ExpiresAt: bson.DateTime(session.ExpiresAt.UnixMilli()),
-		SeenAt: unixOrZero(session.SeenAt), Agent: session.Agent, Retired: session.Retired,
+		SeenAt: chat.Millis(session.SeenAt), Agent: session.Agent, Retired: session.Retired,
 	}
 }
 
 func (d sessionDocument) session() chat.Session {
 	s := chat.Session{
 		User:      chat.User{ID: d.User, Name: d.Name},
-		CreatedAt: milliseconds(int64(d.CreatedAt)), ExpiresAt: milliseconds(int64(d.ExpiresAt)),
-		SeenAt: timeOrZero(d.SeenAt), Agent: d.Agent, Retired: d.Retired,
+		CreatedAt: chat.Moment(int64(d.CreatedAt)), ExpiresAt: chat.Moment(int64(d.ExpiresAt)),
+		SeenAt: chat.Moment(d.SeenAt), Agent: d.Agent, Retired: d.Retired,
 	}
 	copy(s.TokenHash[:], d.Hash)
 	return s

@@ -89,21 +89,25 @@ func (b *Bus) carry(ctx context.Context, conn *client.Conn, subject string) {
 	}
 }
 
+// maxTroubles is how many are told of while the server is away: some name a port
+// that is another one each time.
+const maxTroubles = 32
+
 // callbacks tell of the connection's states. The library calls them one after
 // the other.
 func (b *Bus) callbacks(to Receiver, closed chan<- struct{}) []client.Option {
-	var last string // what was wrong when it was last logged: each trouble is told once
+	told := map[string]bool{} // since it was reached: each trouble is told once
 	trouble := func(msg string, err error) {
 		if err == nil {
 			err = errors.New("closed by the server")
 		}
-		if said := clean(err, b.o.URL); said != last {
-			last = said
+		if said := clean(err, b.o.URL); !told[msg+said] && len(told) < maxTroubles {
+			told[msg+said] = true
 			b.o.Log.Warn(msg, "err", said)
 		}
 	}
 	reached := func(c *client.Conn) {
-		last = ""
+		clear(told)
 		b.o.Log.Info("nats connected", "addr", c.ConnectedAddr())
 		to.Reached()
 	}

@@ -1,5 +1,6 @@
-// Package nats is the bus between hosts: doorbells, presence and whatever else
-// hubs tell each other travel over NATS core, which keeps nothing.
+// Package nats is the bus between hosts: doorbells, presence, what was used of
+// rate limits and whatever else hubs tell each other travel over NATS core, which
+// keeps nothing.
 //
 //	host 1                               host 2
 //	Hub ──Publish──► queue ──► conn ──►┐  ┌──► conn ──Deliver──► Hub
@@ -22,5 +23,6 @@
 //     other: the subject names the log.
 //  6. No text of a message, password or token is published or logged; of a server only its
 //     address is shown. Whoever may publish on the subject can pretend that
-//     somebody is here, and no more than that.
+//     somebody is here, or has used up what they may do for now, and no more than
+//     that.
 package nats

@@ -45,7 +45,7 @@ func scanAccount(row interface{ Scan(...any) error }) (a chat.Account, err error
 	var created, banned, deleted int64
 	err = row.Scan(&a.User.ID, &a.User.Name, &key, &a.Password, &a.Admin, &created, &banned, &deleted)
 	a.Key = key.String
-	a.CreatedAt, a.BannedAt, a.DeletedAt = timeOrZero(created), timeOrZero(banned), timeOrZero(deleted)
+	a.CreatedAt, a.BannedAt, a.DeletedAt = chat.Moment(created), chat.Moment(banned), chat.Moment(deleted)
 	return a, err
 }
 
@@ -106,8 +106,8 @@ func (c *writeConn) editAccount(userID string, edit func(*chat.Account) error) (
 		return a, nil, err
 	}
 	_, err = c.putAccount.Exec(userID, a.User.Name, sql.NullString{String: a.Key, Valid: a.Key != ""}, a.Password, a.Admin,
-		unixOrZero(a.CreatedAt), unixOrZero(a.BannedAt), unixOrZero(a.DeletedAt))
-	a.CreatedAt, a.BannedAt, a.DeletedAt = asKept(a.CreatedAt), asKept(a.BannedAt), asKept(a.DeletedAt)
+		chat.Millis(a.CreatedAt), chat.Millis(a.BannedAt), chat.Millis(a.DeletedAt))
+	a.CreatedAt, a.BannedAt, a.DeletedAt = chat.AsKept(a.CreatedAt), chat.AsKept(a.BannedAt), chat.AsKept(a.DeletedAt)
 	return a, nil, err
 }
 
@@ -151,7 +151,7 @@ func (s *Store) UpdateSession(ctx context.Context, session chat.Session) error {
 		result, err := c.conn.ExecContext(context.Background(), `UPDATE sessions
 			SET name = ?, expires_at = min(expires_at, ?), seen_at = ?, agent = ?, retired = retired OR ?
 			WHERE token_hash = ? AND expires_at > ?`,
-			session.User.Name, session.ExpiresAt.UnixMilli(), unixOrZero(session.SeenAt), session.Agent, session.Retired,
+			session.User.Name, session.ExpiresAt.UnixMilli(), chat.Millis(session.SeenAt), session.Agent, session.Retired,
 			session.TokenHash[:], s.now().UnixMilli())
 		if err == nil {
 			updated, err = result.RowsAffected()
@@ -227,7 +227,7 @@ func (s *Store) Changes(ctx context.Context, since time.Time) (all []chat.Change
 	scan := func(row interface{ Scan(...any) error }) (c chat.Change, err error) {
 		var at int64
 		err = row.Scan(&c.Subject, &at, &c.Mark)
-		c.At = milliseconds(at)
+		c.At = chat.Moment(at)
 		return c, err
 	}
 	err = eachRow(ctx, s, s.readers.changes, scan, func(c chat.Change) error {
@@ -236,21 +236,3 @@ func (s *Store) Changes(ctx context.Context, since time.Time) (all []chat.Change
 	}, since.UnixMilli())
 	return all, err
 }
-
-// unixOrZero is what the database keeps of a time that may be unset.
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func timeOrZero(unix int64) time.Time {
-	if unix == 0 {
-		return time.Time{}
-	}
-	return milliseconds(unix)
-}
-
-// asKept is a time as it comes back.
-func asKept(t time.Time) time.Time { return timeOrZero(unixOrZero(t)) }

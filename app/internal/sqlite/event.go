@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 )
@@ -59,7 +58,7 @@ func (b *batch) add(d chat.Draft) (chat.Appended, error) {
 		return chat.Appended{}, err
 	}
 	next := tail{last.seq + 1, max(b.now, last.at)}
-	e := d.Event(next.seq, milliseconds(next.at))
+	e := d.Event(next.seq, chat.Moment(next.at))
 	inserted, err := b.conn.insertEvent(e)
 	if err != nil {
 		return chat.Appended{}, err
@@ -146,7 +145,7 @@ func scanEvent(room string, row interface{ Scan(...any) error }) (chat.Event, er
 	e := chat.Event{Room: room}
 	var at int64
 	err := row.Scan(&e.Seq, &at, &e.Kind, &e.User.ID, &e.User.Name, &e.Nonce, &e.Text, &e.Of, &e.Emoji, &e.On)
-	e.At = milliseconds(at)
+	e.At = chat.Moment(at)
 	return e, err
 }
 
@@ -194,7 +193,7 @@ func scanRooms(ctx context.Context, query *sql.Stmt) ([]chat.RoomHead, error) {
 		if err := rows.Scan(&h.Room, &h.Head, &at); err != nil {
 			return nil, err
 		}
-		h.At = milliseconds(at)
+		h.At = chat.Moment(at)
 		heads = append(heads, h)
 	}
 	return heads, rows.Err()
@@ -211,5 +210,3 @@ func (s *Store) readFault(ctx context.Context, err error) error {
 		return fmt.Errorf("read: %w", s.writer.noticed(s.dir.fault(err)))
 	}
 }
-
-func milliseconds(unix int64) time.Time { return time.UnixMilli(unix).UTC() }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/simpletalk/simpletalk/app/internal/chat"
 )
 
 func TestTimesNeverGoBack(t *testing.T) {
@@ -31,7 +33,7 @@ func TestTimesNeverGoBack(t *testing.T) {
 			last = a.Event.At
 		}
 	}
-	if got, err := s.Append(t.Context(), posts("den", "n", 1)); err != nil || !got[0].Event.At.Equal(milliseconds(now.UnixMilli())) {
+	if got, err := s.Append(t.Context(), posts("den", "n", 1)); err != nil || !got[0].Event.At.Equal(chat.AsKept(now)) {
 		t.Errorf("a new room begins at %v, %v, want %v", got, err, now)
 	}
 }

@@ -18,7 +18,7 @@ func (s *Store) PutSession(ctx context.Context, session chat.Session) error {
 		}
 		_, err := c.put.Exec(session.TokenHash[:], session.User.ID, session.User.Name,
 			session.CreatedAt.UnixMilli(), session.ExpiresAt.UnixMilli(),
-			unixOrZero(session.SeenAt), session.Agent, session.Retired)
+			chat.Millis(session.SeenAt), session.Agent, session.Retired)
 		return err
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func scanSession(row interface{ Scan(...any) error }) (s chat.Session, err error
 	var created, expires, seen int64
 	err = row.Scan(&hash, &s.User.ID, &s.User.Name, &created, &expires, &seen, &s.Agent, &s.Retired)
 	copy(s.TokenHash[:], hash)
-	s.CreatedAt, s.ExpiresAt, s.SeenAt = milliseconds(created), milliseconds(expires), timeOrZero(seen)
+	s.CreatedAt, s.ExpiresAt, s.SeenAt = chat.Moment(created), chat.Moment(expires), chat.Moment(seen)
 	return s, err
 }
 

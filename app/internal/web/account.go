@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/simpletalk/simpletalk/app/internal/auth"
 	"github.com/simpletalk/simpletalk/app/internal/chat"
 )
 
@@ -34,7 +35,11 @@ func (s *Server) postAccount(w http.ResponseWriter, r *http.Request) {
 		Password string `json:"password"`
 		Code     string `json:"code"`
 	}
-	if err := s.readPaid(w, r, &body); err != nil {
+	err := s.readPaid(w, r, &body)
+	if err == nil && s.o.Auth.Signup() == auth.SignupCode {
+		err = tooFast(s.o.Limits.tryCode())
+	}
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -45,7 +50,7 @@ func (s *Server) postAccount(w http.ResponseWriter, r *http.Request) {
 // readPaid reads the body of a request that costs a password's hash, once the
 // client's address has paid for it.
 func (s *Server) readPaid(w http.ResponseWriter, r *http.Request, body any) error {
-	if err := tooFast(s.limits.addressSignIns.take(s.client(r).String())); err != nil {
+	if err := tooFast(s.o.Limits.addressSignIns.take(s.client(r).String())); err != nil {
 		return err
 	}
 	return readBody(w, r, body)
@@ -75,7 +80,7 @@ func (s *Server) tryOwn(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return tooFast(s.limits.try(id.Session.User.Name, s.client(r)))
+	return tooFast(s.o.Limits.try(id.Session.User.Name, s.client(r)))
 }
 
 // deleteAccount ends a user.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -326,6 +327,42 @@ func TestChangesReachEveryWorker(t *testing.T) {
 			}
 			elsewhere.who()
 		})
+	}
+}
+
+// A worker that drains lets its clients go one by one. Whoever is banned meanwhile
+// does not wait for their turn.
+func TestChangesReachADrainingWorker(t *testing.T) {
+	store := chat.NewMemory()
+	old := open(t, store)
+	eve := old.person("Eve")
+	var tabs [10]*talker
+	for i := range tabs {
+		tabs[i] = old.meet(eve.cookie, hello)
+	}
+	user := eve.who().User
+	old.http.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(t.Context())
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		old.server.Drain(ctx, wire.WhyDeploy, 1) // a second from one to the next
+	}()
+	defer func() { cancel(); <-drained }()
+	for !old.server.isDraining() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := auth.New(auth.Options{Store: store, Present: nobodyHere{}}).Ban(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	began, banned := time.Now(), 0
+	for _, tab := range tabs {
+		if tab.closed() == wire.CloseBanned {
+			banned++
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second || banned < len(tabs)/2 {
+		t.Errorf("%d of %d connections were closed as banned, after %v", banned, len(tabs), took)
 	}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxBody is the size of the largest request body, in bytes.
@@ -20,7 +22,17 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return &apiError{kind: kindContentType, msg: "the body must be JSON, with Content-Type: application/json"}
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &apiError{kind: kindTooLarge, msg: fmt.Sprintf("the body may have %d bytes at most", maxBody)}
+	case err != nil:
+		return &apiError{kind: kindBadBody, msg: "the body ended too early, or came too slowly"}
+	case !utf8.Valid(b):
+		return &apiError{kind: kindBadBody, msg: "the body must be valid UTF-8"}
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		return bodyError(err)
@@ -32,11 +44,8 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 func bodyError(err error) error {
-	var large *http.MaxBytesError
 	var typ *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &large):
-		return &apiError{kind: kindTooLarge, msg: fmt.Sprintf("the body may have %d bytes at most", maxBody)}
 	case errors.As(err, &typ) && typ.Field != "":
 		return &apiError{kind: kindBadBody, msg: fmt.Sprintf("field %q must be a %s, not a %s", typ.Field, typ.Type, typ.Value)}
 	case errors.As(err, &typ):

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,7 @@ type conn struct {
 	resync  *sync.Once    // sends one; nil: there was none and will be none
 	bucket  *rate.Limiter // nil: full
 	turn    *turn         // nil while idle
-	made    string        // the room that was paid for last
+	paid    string        // the room that was posted to last: if it was new, it is paid for
 	changed bool          // what the keeper knows is old
 }
 
@@ -111,7 +112,9 @@ func (c *conn) frame(t ws.Type, data []byte) {
 		c.askAgain() // before anything else is said
 	}
 	for _, line := range wire.Lines(data) {
-		c.line(line)
+		if !c.line(line) {
+			break
+		}
 	}
 	c.settle()
 	c.note()
@@ -120,27 +123,31 @@ func (c *conn) frame(t ws.Type, data []byte) {
 	c.turn = nil
 }
 
-// line handles one line. Posts that follow on each other share a commit.
-func (c *conn) line(line []byte) {
+// line handles one line, and reports whether another one may follow. Posts that
+// follow on each other share a commit.
+func (c *conn) line(line []byte) bool {
 	m, err := wire.ParseClient(line)
 	if c.ignores(m) {
-		return
+		return true
 	}
 	if r, ok := m.(wire.Request); ok && c.member != nil {
-		c.request(r, err)
-		return
+		return c.request(r, err)
 	}
 	c.settle()
 	if err == nil {
 		err = c.message(m)
 	}
-	if err != nil {
-		c.complain(err)
+	if err != nil && !c.complain(err) {
+		return false
 	}
 	if len(c.turn.replies) > replyBytes {
 		c.flush()
 	}
+	return true
 }
+
+// nonsense are mistakes that no client makes over and over.
+var nonsense = []wire.Code{wire.CodeBadJSON, wire.CodeUnknown, wire.CodeBadField, wire.CodeOrder}
 
 // message handles anything but a request. Its errors are *[wire.Error].
 func (c *conn) message(m any) error {
@@ -249,30 +256,38 @@ type posting struct {
 	pending     *chat.Pending
 }
 
-// request queues what is to be stored, or refuses it. err is what is wrong with
-// the line.
-func (c *conn) request(r wire.Request, err error) {
+// request queues what is to be stored, or refuses it, and reports whether another
+// line may follow. err is what is wrong with this one.
+func (c *conn) request(r wire.Request, err error) bool {
 	room, nonce := r.Key()
 	if wire.ValidRoom(room) != nil || wire.ValidNonce(nonce) != nil {
-		c.complain(err) // a nak could not be told from others
-		return
+		return c.complain(err) // a nak could not be told from others
 	}
+	var retry time.Duration
 	if err == nil {
-		if wait := c.delay(); wait > 0 {
-			c.nak(room, nonce, &wire.Error{Code: wire.CodeRate, Msg: "too fast: wait a moment"}, wait)
-			return
-		}
-		if wait, err := c.newRoom(room); err != nil {
-			c.nak(room, nonce, err, wait)
-			return
-		}
-		var pending *chat.Pending
-		if pending, err = c.submit(r); err == nil {
-			c.turn.postings = append(c.turn.postings, posting{room, nonce, pending})
-			return
-		}
+		retry, err = c.queue(r)
 	}
-	c.nak(room, nonce, err, 0)
+	if err != nil {
+		c.nak(room, nonce, err, retry)
+	}
+	return true
+}
+
+// queue has a request stored, once it is paid for, or says why not and when to
+// repeat it, 0 for never.
+func (c *conn) queue(r wire.Request) (retry time.Duration, err error) {
+	if wait := c.delay(); wait > 0 {
+		return wait, &wire.Error{Code: wire.CodeRate, Msg: "too fast: wait a moment"}
+	}
+	room, nonce := r.Key()
+	if wait, err := c.newRoom(room); err != nil {
+		return wait, err
+	}
+	pending, err := c.submit(r)
+	if err == nil {
+		c.turn.postings = append(c.turn.postings, posting{room, nonce, pending})
+	}
+	return 0, err
 }
 
 func (c *conn) submit(r wire.Request) (*chat.Pending, error) {
@@ -290,16 +305,21 @@ func (c *conn) submit(r wire.Request) (*chat.Pending, error) {
 	}
 }
 
-// delay takes one from the bucket; when it is empty, it says when it will not
-// be.
+// delay takes what a line costs from the connection, its user and its address, or
+// says when it can be had.
 func (c *conn) delay() time.Duration {
+	if d := c.ownDelay(); d > 0 {
+		return d
+	}
+	return c.server.o.Limits.line(c.user.ID, c.client)
+}
+
+// ownDelay is delay for the connection alone.
+func (c *conn) ownDelay() time.Duration {
 	if c.bucket == nil {
 		c.bucket = rate.NewLimiter(bucketRate, bucketBurst)
 	}
-	if d := takeOne(c.bucket); d > 0 {
-		return d
-	}
-	return c.server.limits.line(c.user.ID, c.client)
+	return takeOne(c.bucket)
 }
 
 // spent is how much is missing in the bucket.
@@ -395,9 +415,17 @@ func (c *conn) pay() error {
 
 func (c *conn) reply(m any) { c.turn.replies = wire.AppendLine(c.turn.replies, m) }
 
-func (c *conn) complain(err error) {
+// complain answers a line that cannot be done. The answer to nonsense is longer
+// than that, so it costs something; a connection that cannot pay, whatever others
+// have used, is closed, which complain reports by false.
+func (c *conn) complain(err error) bool {
 	e := asWire(err)
+	if slices.Contains(nonsense, e.Code) && c.ownDelay() > 0 {
+		c.ws.Close(wire.CloseBadFrame, "too many lines that make no sense")
+		return false
+	}
 	c.reply(&wire.Err{T: wire.KindErr, Code: e.Code, Msg: e.Msg})
+	return true
 }
 
 func asWire(err error) *wire.Error {

@@ -18,6 +18,7 @@
 //	PUT    /api/account/password           {"old","new"}; ends all other sessions
 //	GET    /api/rooms                      {"rooms":[{"room","head","members"}]}
 //	GET    /api/rooms/{room}/events        ?after=SEQ or ?before=SEQ, &limit=N
+//	GET    /api/rooms/{room}/search        ?q=WORDS, &before=SEQ, &limit=N; with a session
 //
 // An API error is {"error":{"code","msg"}}; the message says what is wrong and
 // what would be right, and is safe to show.
@@ -28,10 +29,15 @@
 //     is told through the store; the watcher of each process looks at the
 //     connections of that user again, within 250 ms (see watch.go).
 //  2. Each connection, each user and each address has a budget for what costs the
-//     store something; an address has so many WebSockets and connections without one
-//     (see budget.go). A peer on this machine that speaks for nobody is not counted.
+//     store something, users and addresses the same one in all processes that the bus
+//     joins; an address has so many WebSockets and connections without one in each
+//     process (see budget.go). A peer on this machine that speaks for nobody is not
+//     counted.
 //  3. A sign-in may be repeated with the cookie that was sent first: its session goes
 //     on for half a minute, under the new name.
+//  4. While the store is away clients stay, and are told so when they ask for
+//     something. If it is away from this host alone, as the doorbells of others tell,
+//     they are sent to those (see stranded.go).
 //
 // # Lifetimes
 //

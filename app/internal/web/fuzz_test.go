@@ -1,12 +1,18 @@
 package web
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/simpletalk/simpletalk/app/internal/auth"
+	"github.com/simpletalk/simpletalk/app/internal/chat"
 )
 
 // FuzzBody: whatever comes, there is a name or an error that can be shown.
@@ -48,4 +54,65 @@ func FuzzRange(f *testing.F) {
 			t.Fatalf("span %+v", g)
 		}
 	})
+}
+
+// accountRequests are those of an account with a body.
+var accountRequests = [][2]string{
+	{"POST", "/api/session"}, {"POST", "/api/account"}, {"PUT", "/api/account/password"}, {"DELETE", "/api/account"},
+}
+
+// FuzzAccounts: whoever says whatever about an account, there is an identity or an
+// error that can be shown.
+func FuzzAccounts(f *testing.F) {
+	for _, body := range []string{
+		`{"name":"Ann"}`, `{"name":"Ann","password":"` + password + `"}`, `{"password":"` + password + `","code":""}`,
+		`{"old":"` + password + `","new":"` + another + `"}`, `{"password":null}`, `{"name":"\u202e"}`, `null`, `{"name":"\ud800"}`, "{\"name\":\"\xff\"}",
+		`{"name":{"name":"Ann"}}`, `{"NAME":"ann","name":"bob"}`, strings.Repeat("[", 5000), `{"password":"` + strings.Repeat("x", 129) + `"}`,
+	} {
+		for i := range accountRequests {
+			f.Add(uint8(i), i%2 == 0, body)
+		}
+	}
+	h := open(f, chat.NewMemory())
+	guests := 0
+	f.Fuzz(func(t *testing.T, which uint8, guest bool, body string) {
+		r := accountRequests[int(which)%len(accountRequests)]
+		req := httptest.NewRequest(r[0], r[1], strings.NewReader(body))
+		req.RemoteAddr = "127.0.0.1:1" // which speaks for nobody, and has no budget
+		req.Header.Set("Content-Type", "application/json")
+		if guest {
+			guests++ // whose names may be kept
+			token, _, err := h.server.o.Auth.SignIn(t.Context(), auth.Visit{}, fmt.Sprint("Guest ", guests))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.AddCookie(&http.Cookie{Name: cookiePlain, Value: token})
+		}
+		w := httptest.NewRecorder()
+		h.server.http.Handler.ServeHTTP(w, req)
+		checkAccountAnswer(t, w.Result(), w.Body.String())
+	})
+}
+
+// checkAccountAnswer wants an identity and its cookie, or an error and none.
+func checkAccountAnswer(t *testing.T, resp *http.Response, body string) {
+	t.Helper()
+	var got struct {
+		User, Name string
+		Error      *struct{ Code, Msg string }
+	}
+	switch {
+	case resp.StatusCode == http.StatusNoContent && body == "":
+		return
+	case json.Unmarshal([]byte(body), &got) != nil || !utf8.ValidString(body) || strings.ContainsAny(body, "<>\x00\u202e"):
+		t.Fatalf("answer %d %q", resp.StatusCode, body)
+	case resp.StatusCode == http.StatusOK:
+		if name, err := auth.CheckName(got.Name); err != nil || name != got.Name || got.User == "" || len(resp.Cookies()) != 1 {
+			t.Fatalf("answer %s, %v, cookies %v", body, err, resp.Cookies())
+		}
+	case got.Error == nil || statuses[kind(got.Error.Code)] != resp.StatusCode || got.Error.Msg == "" || len(resp.Cookies()) != 0:
+		t.Fatalf("answer %d %s, cookies %v", resp.StatusCode, body, resp.Cookies())
+	case resp.StatusCode == http.StatusInternalServerError:
+		t.Fatalf("answer %s", body)
+	}
 }

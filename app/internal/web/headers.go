@@ -3,7 +3,6 @@ package web
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"regexp"
 )
 
@@ -32,7 +31,7 @@ func policy(host string) string {
 	}
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 		"manifest-src 'self'; connect-src 'self'" + sockets + "; base-uri 'none'; form-action 'self'; " +
-		"frame-ancestors 'none'; require-trusted-types-for 'script'"
+		"frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 }
 
 // isTLS reports whether the client's request came over TLS: to us, or to a
@@ -44,20 +43,10 @@ func (s *Server) isTLS(r *http.Request) bool {
 // isTrusted reports whether the peer is a proxy of ours. The peer of a Unix
 // socket has no address: who may connect there says the file's mode.
 func (s *Server) isTrusted(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(remote); err != nil {
 		return true
 	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	for _, p := range s.o.Trusted {
-		if p.Contains(addr.Unmap()) {
-			return true
-		}
-	}
-	return false
+	return s.trusts(peerOf(remote))
 }
 
 // scheme is how the client asked.

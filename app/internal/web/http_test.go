@@ -32,6 +32,7 @@ func TestBodies(t *testing.T) {
 		{"wrong type", "application/json", `{"name":5}`, 400, kindBadBody},
 		{"bad name", "application/json", `{"name":" "}`, 400, kindBadField},
 		{"long name", "application/json", `{"name":"` + strings.Repeat("x", 25) + `"}`, 400, kindBadField},
+		{"no UTF-8", "application/json", "{\"name\":\"Ann\xff\"}", 400, kindBadBody},
 		{"too large", "application/json", `{"name":"` + strings.Repeat("x", maxBody) + `"}`, 413, kindTooLarge},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

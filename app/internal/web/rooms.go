@@ -55,6 +55,9 @@ func (s *Server) readsOf(r *http.Request) (map[string]int64, error) {
 // getSearch answers with the posts of a room that hold words, the newest first.
 func (s *Server) getSearch(w http.ResponseWriter, r *http.Request) {
 	id, err := s.o.Auth.Who(r.Context(), s.token(r))
+	if err == nil {
+		err = tooFast(s.o.Limits.userLines.take(id.Session.User.ID))
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -40,14 +40,26 @@ func (s *Server) routes() (http.Handler, error) {
 	})
 
 	mux := http.NewServeMux()
-	mux.Handle("/api/", csrf.Handler(api))
+	mux.Handle("/api/", csrf.Handler(s.paid(api)))
 	mux.HandleFunc("GET /{$}", s.getPage)
 	mux.HandleFunc("GET /r/{room}", s.getRoomPage)
 	mux.HandleFunc("GET /ui/{file...}", s.getFile)
 	mux.HandleFunc("GET /ws", s.upgrade)
 	mux.HandleFunc("GET /healthz", s.getHealth)
-	mux.HandleFunc("GET /readyz", s.getReady)
+	mux.Handle("GET /readyz", s.paid(http.HandlerFunc(s.getReady)))
 	return s.always(mux), nil
+}
+
+// paid takes from a client's address what a request costs that may ask the store: as
+// much as a line of a WebSocket.
+func (s *Server) paid(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := tooFast(s.o.Limits.addressLines.take(s.client(r).String())); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // always is what holds for every answer.

@@ -24,6 +24,7 @@ import (
 const (
 	headerTimeout  = 10 * time.Second // from the connection to the whole header
 	requestTimeout = 30 * time.Second // from there to the whole body
+	answerTimeout  = 60 * time.Second // from the header to the end of the answer
 	maxHeader      = 16 << 10
 	// idleTimeout exceeds the keep-alive of a proxy before us, so that it is
 	// never we who close an idle connection under its next request.
@@ -38,12 +39,12 @@ const spareFiles = 128
 // WebSockets leave.
 const sparePlain = spareFiles / 2
 
-// maxCalls is how many connections without a WebSocket one address has: a browser
-// opens six.
-const maxCalls = 256
-
-// maxPerClient is how many WebSockets one address has: the nginx site allows 200.
+// maxPerClient is how many WebSockets one address has, and how many other
+// connections: many people may share one. The nginx site allows 200 of the first.
 const maxPerClient = 256
+
+// minCalls is how many other connections it has at least: a browser opens six.
+const minCalls = 16
 
 // Build tells which program this is.
 type Build struct {
@@ -63,17 +64,24 @@ type Options struct {
 
 	Meter Meter // nil: nothing is counted
 
+	Limits *Limits // shared with the hub's peers if it is its Ledger too; nil: this process's own
+
 	Keeper Keeper // who lets WebSockets outlive this process; nil: nobody
 
 	Origins []string       // scheme://host[:port] that may open a WebSocket; none: the request's own
 	Trusted []netip.Prefix // proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nil: loopback
 
-	MaxConns     int           // WebSockets at once; 0: the descriptor limit less a reserve
-	MaxPerClient int           // WebSockets of one address at once; 0: 256
-	WriteTimeout time.Duration // how long a client may not read; 0: 10 s
-	HelloTimeout time.Duration // 0: [wire.HelloTimeout]
-	PingEvery    time.Duration // 0: [wire.PingEvery]
-	SilenceLimit time.Duration // 0: [wire.SilenceLimit]
+	MaxConns      int           // WebSockets at once; 0: the descriptor limit less a reserve
+	MaxPerClient  int           // WebSockets of one address at once, and other connections; 0: 256
+	WriteTimeout  time.Duration // how long the client of a WebSocket may not read; 0: 10 s
+	AnswerTimeout time.Duration // from a request's header to the end of its answer; 0: 60 s
+	HelloTimeout  time.Duration // 0: [wire.HelloTimeout]
+	PingEvery     time.Duration // 0: [wire.PingEvery]
+	SilenceLimit  time.Duration // 0: [wire.SilenceLimit]
+
+	// StrandedAfter is how long the store may be away from this host alone until its
+	// clients are sent to others; 0: 15 s.
+	StrandedAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -84,12 +92,17 @@ func (o Options) withDefaults() Options {
 	if o.Keeper == nil {
 		o.Keeper = alone{}
 	}
+	if o.Limits == nil {
+		o.Limits = NewLimits()
+	}
 	o.MaxConns = cmp.Or(o.MaxConns, maxConns())
 	o.MaxPerClient = cmp.Or(o.MaxPerClient, maxPerClient)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.AnswerTimeout = cmp.Or(o.AnswerTimeout, answerTimeout)
 	o.HelloTimeout = cmp.Or(o.HelloTimeout, wire.HelloTimeout)
 	o.PingEvery = cmp.Or(o.PingEvery, wire.PingEvery)
 	o.SilenceLimit = cmp.Or(o.SilenceLimit, wire.SilenceLimit)
+	o.StrandedAfter = cmp.Or(o.StrandedAfter, 15*time.Second)
 	if o.Trusted == nil {
 		o.Trusted = Loopback()
 	}
@@ -116,7 +129,6 @@ type Server struct {
 	page     *page
 	http     *http.Server
 	origins  origins
-	limits   *limits
 	born     time.Time
 	accepted chan struct{} // closed when nothing is accepted any more, and all that was is known
 	drained  chan struct{} // closed when Drain is over
@@ -167,7 +179,6 @@ func New(o Options) (*Server, error) {
 		drained:  make(chan struct{}),
 		over:     make(chan struct{}),
 		changed:  make(chan struct{}, 1),
-		limits:   newLimits(),
 		conns:    map[*ws.Conn]*conn{},
 		clients:  map[client]int{},
 		callers:  map[client]int{},
@@ -181,6 +192,7 @@ func New(o Options) (*Server, error) {
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
+		WriteTimeout:      o.AnswerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         s.connState,
@@ -318,7 +330,7 @@ func (s *Server) follow(c net.Conn, state http.ConnState) bool {
 		addTo(s.callers, from, 1)
 	}
 	s.plain[c] = state
-	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > maxCalls
+	full := len(s.plain)+len(s.conns) > s.o.MaxConns+sparePlain || s.callers[from] > max(s.o.MaxPerClient, minCalls)
 	return known || !full
 }
 

@@ -2,9 +2,9 @@ package web
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/auth"
+	"github.com/simpletalk/simpletalk/app/internal/chat"
 	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
@@ -20,11 +20,7 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		Name     string  `json:"name"`
 		Password *string `json:"password"`
 	}
-	err := tooFast(s.limits.addressSignIns.take(s.client(r).String()))
-	if err == nil {
-		err = readBody(w, r, &body)
-	}
-	if err != nil {
+	if err := s.readPaid(w, r, &body); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -33,7 +29,7 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		s.answerSession(w, r, token, id, err)
 		return
 	}
-	if err := tooFast(s.limits.try(body.Name, s.client(r))); err != nil {
+	if err := tooFast(s.o.Limits.try(body.Name, s.client(r))); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -120,16 +116,9 @@ func (s *Server) getSessions(w http.ResponseWriter, r *http.Request) {
 	}
 	list := make([]session, len(all))
 	for i, one := range all {
-		list[i] = session{one.ID, one.Created.UnixMilli(), unixOrZero(one.Seen), one.Agent, one.Here}
+		list[i] = session{one.ID, one.Created.UnixMilli(), chat.Millis(one.Seen), one.Agent, one.Here}
 	}
 	writeJSON(w, http.StatusOK, list)
-}
-
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }
 
 // deleteSessions signs out everywhere else.

@@ -37,7 +37,7 @@ func (s *Server) sweep(ctx context.Context) {
 				s.aside(giveBack)
 			}
 			if looks++; looks%forgetEvery == 0 {
-				s.limits.forget()
+				s.o.Limits.forget()
 			}
 			clear(list)
 		case <-ctx.Done():

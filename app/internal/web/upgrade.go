@@ -18,7 +18,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	checks, from := s.checks.Load(), s.client(r)
-	err := tooFast(s.limits.addressUpgrades.take(from.String()))
+	err := tooFast(s.o.Limits.addressUpgrades.take(from.String()))
 	var id auth.Identity
 	if err == nil {
 		id, err = s.o.Auth.Who(r.Context(), token)

@@ -27,12 +27,13 @@ const (
 type watcher struct {
 	server *Server
 	done   map[string]chat.Change // by subject
+	outage outage
 }
 
 // watch looks at connections again when the store tells that what they live by
 // has changed, until ctx ends. Looking twice does no harm.
 func (s *Server) watch(ctx context.Context) {
-	w := watcher{s, map[string]chat.Change{}}
+	w := watcher{server: s, done: map[string]chat.Change{}}
 	every := time.NewTicker(watchEvery)
 	defer every.Stop()
 	for {
@@ -42,8 +43,17 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+		began := time.Now()
+		err := w.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			s.o.Log.Debug("changes not seen", "err", err)
+		}
+		w.outage.saw(began, err)
+		if w.outage.strands(time.Now(), s.o.Hub.Told(), s.o.StrandedAfter) {
+			s.sendElsewhere(ctx)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("%s has more than %s bytes", path, formatSize(maxFile))
+		return nil, fmt.Errorf("%s has more than %s bytes", path, FormatSize(maxFile))
 	}
 	return text, nil
 }

@@ -21,7 +21,7 @@ func (t *table) logFile(f *LogFile) {
 	t.oneOf("format", logFormats, &f.Format)
 	t.size("max_size", mebi, maxLogFile, &f.MaxSize)
 	if f.MaxSize%mebi != 0 {
-		t.wrong("max_size", `a whole number of M such as "100M"`, formatSize(f.MaxSize))
+		t.wrong("max_size", `a whole number of M such as "100M"`, FormatSize(f.MaxSize))
 	}
 	t.duration("every", 0, &f.Every)
 	if 0 < f.Every && f.Every < minTurn {

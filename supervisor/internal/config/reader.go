@@ -169,9 +169,9 @@ func (t *table) size(key string, least, most int64, to *int64) {
 	case !ok:
 		t.wrong(key, `a size such as "400M" (a whole number, then K, M or G)`, quote(s))
 	case n < least:
-		t.wrong(key, formatSize(least)+" or more", quote(s))
+		t.wrong(key, FormatSize(least)+" or more", quote(s))
 	case n > most:
-		t.wrong(key, formatSize(most)+" or less", quote(s))
+		t.wrong(key, FormatSize(most)+" or less", quote(s))
 	default:
 		*to = n
 	}

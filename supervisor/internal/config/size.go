@@ -31,8 +31,11 @@ func parseSize(s string) (n int64, ok bool) {
 	return int64(u) * unit, true
 }
 
-// formatSize is the shortest way to write n for [parseSize].
-func formatSize(n int64) string {
+// Megabytes is a size that was measured, in the unit of [FormatSize].
+func Megabytes(n int64) string { return strconv.FormatFloat(float64(n)/mebi, 'f', 1, 64) + "M" }
+
+// FormatSize is the shortest way to write a number of bytes in a configuration.
+func FormatSize(n int64) string {
 	switch {
 	case n != 0 && n%gibi == 0:
 		return strconv.FormatInt(n/gibi, 10) + "G"

@@ -12,8 +12,8 @@ func TestSizes(t *testing.T) {
 		if got, ok := parseSize(s); !ok || got != want {
 			t.Errorf("%s: %d, %v; want %d", s, got, ok, want)
 		}
-		if again, ok := parseSize(formatSize(want)); !ok || again != want {
-			t.Errorf("%d is written %s, which is %d, %v", want, formatSize(want), again, ok)
+		if again, ok := parseSize(FormatSize(want)); !ok || again != want {
+			t.Errorf("%d is written %s, which is %d, %v", want, FormatSize(want), again, ok)
 		}
 	}
 	for _, s := range []string{"", "M", "-1", "+1", "1.5G", "1,000", "1_000", "0x10", "1 M", "1MB", "1MiB", "1k", "9223372036854775808", "8589934592G"} {

@@ -130,6 +130,10 @@ type NewProgram struct {
 	Dir     string            `json:"dir"`
 	Env     map[string]string `json:"env,omitempty"`
 	Listen  []Listen          `json:"listen,omitempty"`
+
+	// ReadyAfter is for a program that does not tell when it is ready: it is when it
+	// has lived so long, such as "1s". "": it tells.
+	ReadyAfter string `json:"ready_after,omitempty"`
 }
 
 // Operation is what can be done to a program beside deploying it.

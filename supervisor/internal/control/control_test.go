@@ -347,7 +347,7 @@ func TestASocketThatFailsIsAnError(t *testing.T) {
 }
 
 func TestWhatIsAskedArrives(t *testing.T) {
-	b := &backend{lines: []logs.Line{{Program: "chat", Gen: 3, Text: "hello", Err: true}}}
+	b := &backend{lines: []logs.Line{{Program: "chat", Origin: logs.Origin{Gen: 3}, Text: "hello", Err: true}}}
 	c, _ := serve(t, b)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	ctx := t.Context()
@@ -384,7 +384,7 @@ func TestWhatIsAskedArrives(t *testing.T) {
 	me := userName(uint32(os.Geteuid())) + ", pid " + strconv.Itoa(os.Getpid())
 	want := []string{
 		`deploy [chat] "/srv/new" false by ` + me, `deploy [] "" true by ` + me, "stop chat", "signal USR1 chat",
-		"add {Name:mail Command:[/bin/maild] Dir: Env:map[] Listen:[]}",
+		"add {Name:mail Command:[/bin/maild] Dir: Env:map[] Listen:[] ReadyAfter:}",
 		"logs {Programs:[chat] Lines:3 Since:2026-01-02 03:04:05 +0000 UTC Err:true Follow:false}",
 	}
 	if !slices.Equal(b.asked, want) {

@@ -158,6 +158,19 @@ func (f *Fleet) begin() {
 		each.plan.Later = stopped[w.Name]
 		f.add(each).note(w, each.plan.Later)
 	}
+	f.arrange(wanted)
+}
+
+// arrange puts the programs in the order in which they are named: those of a
+// supervisor before came first.
+func (f *Fleet) arrange(by wishes) {
+	place := map[string]int{}
+	for i, w := range by.all {
+		place[w.Name] = i
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slices.SortStableFunc(f.programs, func(a, b *program) int { return place[a.name] - place[b.name] })
 }
 
 // takeOver goes on with the programs of a supervisor before. What of it nobody
@@ -354,7 +367,7 @@ func (f *Fleet) limitMemory(p *program, r *replica, s control.Instance, now time
 	if limit == 0 || rss <= limit || s.State != "running" || now.Sub(r.renewed) < renewPause {
 		return
 	}
-	why := fmt.Sprintf("memory_max: %d MB of %d", rss>>20, limit>>20)
+	why := fmt.Sprintf("memory_max: %s of %s", config.Megabytes(rss), config.FormatSize(limit))
 	if id, err := r.Renew(why); err == nil {
 		r.renewed = now
 		f.Log.Warn("worker takes too much memory", "program", p.name, "rss", rss, "limit", limit, "deploy", id)

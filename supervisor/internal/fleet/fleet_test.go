@@ -274,8 +274,8 @@ func TestHistoryIsInTheOrderOfTime(t *testing.T) {
 	a, _ := s.find("a")
 	b, _ := s.find("b")
 	for i := range 10 {
-		a.ring.Add(1, false, fmt.Append(nil, 2*i))
-		b.ring.Add(1, i%2 == 0, fmt.Append(nil, 2*i+1))
+		a.ring.Add(logs.Origin{Gen: 1}, false, fmt.Append(nil, 2*i))
+		b.ring.Add(logs.Origin{Gen: 1}, i%2 == 0, fmt.Append(nil, 2*i+1))
 	}
 	for _, c := range []struct {
 		name, want string
@@ -305,7 +305,7 @@ func TestFollowTellsEveryLineOnce(t *testing.T) {
 	s := newStage(t, named("a", "b")...)
 	write := func(p *program, from, to int) {
 		for i := from; i < to; i++ {
-			p.ring.Add(1, false, fmt.Append(nil, i))
+			p.ring.Add(logs.Origin{Gen: 1}, false, fmt.Append(nil, i))
 		}
 	}
 	for _, p := range s.all() {
@@ -341,7 +341,7 @@ func TestFollowEndsAtTheReadersError(t *testing.T) {
 	s := newStage(t, named("a", "b", "c", "d")...)
 	for range 50 {
 		for _, p := range s.all() {
-			p.ring.Add(1, false, []byte("hello"))
+			p.ring.Add(logs.Origin{Gen: 1}, false, []byte("hello"))
 		}
 		enough, calls := errors.New("enough"), 0
 		err := followAll(t.Context(), s.all(), map[*program]uint64{}, control.LogQuery{}, func(logs.Line) error {

@@ -66,7 +66,8 @@ func (f *Fleet) start(ctx context.Context, p *program) (control.Done, error) {
 		return control.Done{}, err
 	}
 	done, err := f.outcome(ctx, p, warning, plan.ReadyTimeout+time.Second, hasStarted)
-	if err == nil && done.State != "running" && done.State != "baking" && done.State != "swapping" {
+	late := errors.Is(err, errLate)
+	if late || err == nil && done.State != "running" && done.State != "baking" && done.State != "swapping" {
 		return done, control.Refuse(control.ErrImpossible, "%s does not start: %s; it is %s", p.name, p.lastExit(ctx), done.State)
 	}
 	return done, err
@@ -198,9 +199,12 @@ func (f *Fleet) delete(ctx context.Context, p *program) (control.Done, error) {
 	return control.Done{Program: p.name, State: "deleted"}, err
 }
 
+// errLate: a program has not come to the state that is waited for.
+var errLate = errors.New("it takes too long")
+
 // outcome waits, within a limit, until p's state will do.
 func (f *Fleet) outcome(ctx context.Context, p *program, warning string, limit time.Duration, will func(supervise.State) bool) (control.Done, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s has not got there within %s", p.name, limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s has not got there within %s: %w", p.name, limit, errLate))
 	defer cancel()
 	state, err := p.await(ctx, will)
 	return control.Done{Program: p.name, State: state, Warning: warning}, err
@@ -245,7 +249,7 @@ func (f *Fleet) addNew(n control.NewProgram) (*program, error) {
 	if err := f.checkNew(n); err != nil {
 		return nil, control.Refuse(control.ErrMistake, "%w", err)
 	}
-	entry := record.Program{Command: n.Command, Dir: n.Dir, Env: n.Env}
+	entry := record.Program{Command: n.Command, Dir: n.Dir, Env: n.Env, ReadyAfter: n.ReadyAfter}
 	for _, l := range n.Listen {
 		entry.Listen = append(entry.Listen, record.Listen{Name: l.Name, Address: l.Address})
 	}
@@ -347,7 +351,9 @@ func (f *Fleet) scale(p *program, instances int) (surplus []*replica, limit time
 	if p.isStopped() {
 		return nil, 0, control.Refuse(control.ErrImpossible, "%s is stopped: start it first", p.name)
 	}
-	plan, err := f.plan(p.chosen(), p.ring, "")
+	w := p.chosen()
+	w.Instances = instances
+	plan, err := f.plan(w, p.ring, "")
 	if err != nil {
 		return nil, 0, control.Refuse(control.ErrImpossible, "%w", err)
 	}
@@ -355,8 +361,6 @@ func (f *Fleet) scale(p *program, instances int) (surplus []*replica, limit time
 	if err != nil {
 		return nil, 0, control.Refuse(control.ErrImpossible, "not scaled, because that cannot be recorded: %w", err)
 	}
-	w := p.chosen()
-	w.Instances = instances
 	p.note(w, false)
 	f.grow(p, plan, instances)
 	return p.shrink(instances), plan.ReadyTimeout + time.Second, nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,6 +87,13 @@ func recorded(name string, p record.Program) (wish, error) {
 	}
 	w := wish{Program: config.NewProgram(name, p.Command), from: "run time", atRun: true}
 	w.Dir, w.Env = p.Dir, p.Env
+	if p.ReadyAfter != "" {
+		d, err := time.ParseDuration(p.ReadyAfter)
+		if err != nil || d < 0 || d >= w.ReadyTimeout {
+			return wish{}, fmt.Errorf("ready_after %q: must be a duration less than %s, such as 1s", p.ReadyAfter, w.ReadyTimeout)
+		}
+		w.ReadyAfter = d
+	}
 	for _, l := range p.Listen {
 		a, err := address.Parse(l.Address)
 		if err != nil {

@@ -52,15 +52,20 @@ func (f *Fleet) grow(p *program, plan supervise.Plan, instances int) {
 	}
 }
 
-// shrink ends p's instances beyond so many: they let their clients go.
+// shrink ends p's instances beyond so many: they leave their clients to those that
+// stay, or let them go where none does.
 func (p *program) shrink(instances int) (surplus []*replica) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if len(p.all) > instances {
 		surplus = slices.Clone(p.all[instances:])
 		p.all = slices.Delete(p.all, instances, len(p.all))
 	}
-	for _, r := range surplus {
+	stay := slices.Clone(p.all)
+	p.mu.Unlock()
+	for i, r := range surplus {
+		if len(stay) > 0 {
+			r.LeaveTo(stay[i%len(stay)].Instance)
+		}
 		r.remove()
 	}
 	return surplus

@@ -134,7 +134,7 @@ func settings(p config.Program) []control.Setting {
 	}
 	add("restart", "min %s, max %s, reset_after %s, on %s", p.Restart.Min, p.Restart.Max, p.Restart.ResetAfter, p.Restart.On)
 	if p.MemoryMax > 0 {
-		add("memory_max", "%d bytes", p.MemoryMax)
+		add("memory_max", "%s", config.FormatSize(p.MemoryMax))
 	}
 	if p.Cron != "" {
 		add("cron", "%s", p.Cron)
@@ -143,7 +143,7 @@ func settings(p config.Program) []control.Setting {
 		add("health", "%s on %s every %s, timeout %s, failures %d", h.HTTP, h.Listen, h.Every, h.Timeout, h.Failures)
 	}
 	if l := p.LogFile; l.Path != "" {
-		add("log", "file %s, format %s, max_size %d bytes, every %s, keep %d, keep_days %d, compress %t", l.Path, l.Format, l.MaxSize, l.Every, l.Keep, l.KeepDays, l.Compress)
+		add("log", "file %s, format %s, max_size %s, every %s, keep %d, keep_days %d, compress %t", l.Path, l.Format, config.FormatSize(l.MaxSize), l.Every, l.Keep, l.KeepDays, l.Compress)
 	}
 	if p.User != nil {
 		add("user", "uid %d, gid %d", p.User.UID, p.User.GID)

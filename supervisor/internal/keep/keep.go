@@ -230,6 +230,18 @@ func (k *Keep) Give(id uint64, from, to int) (each proto.Kept, fd int, ok bool) 
 	return proto.Kept{ID: id, Meta: c.meta}, fd, true
 }
 
+// Part lets one connection of an owner go to another Keep, with what is known of it:
+// the descriptor is the caller's. It reports false when the owner has it not.
+func (k *Keep) Part(id uint64, owner int) (each proto.Kept, fd int, ok bool) {
+	c := k.conns[id]
+	if c == nil || c.owner != owner {
+		return proto.Kept{}, -1, false
+	}
+	delete(k.conns, id)
+	k.changes++
+	return proto.Kept{ID: id, Meta: c.meta}, c.fd, true
+}
+
 // Disown makes one connection of an owner nobody's.
 func (k *Keep) Disown(id uint64, from int) {
 	if c := k.conns[id]; c != nil && c.owner == from {

@@ -147,6 +147,33 @@ func TestASwapMovesWhatWasGivenAndNotLate(t *testing.T) {
 	}
 }
 
+// What an instance leaves to another is in one Keep at a time, and open all along.
+func TestAConnectionIsLeftToAnotherKeep(t *testing.T) {
+	from, to := newKeep(t, 10), newKeep(t, 10)
+	id, other := from.connect(7, "meta"), from.connect(6, "")
+	if _, _, ok := from.Part(other, 7); ok {
+		t.Error("a generation left what it does not own")
+	}
+	each, fd, ok := from.Part(id, 7)
+	if !ok || each.ID != id || string(each.Meta) != "meta" {
+		t.Fatalf("%+v, %t", each, ok)
+	}
+	if err := to.Keep.Keep(3, []proto.Kept{each}, []int{fd}, false); err != nil {
+		t.Fatal(err)
+	}
+	if from.Count(7) != 0 || to.Count(3) != 1 || !from.isOpen(id) {
+		t.Errorf("%d stay, %d have come; open: %t", from.Count(7), to.Count(3), from.isOpen(id))
+	}
+	from.Shut(7)
+	if !from.isOpen(id) {
+		t.Error("it was closed where it had been")
+	}
+	to.Shut(3)
+	if from.isOpen(id) {
+		t.Error("it was not closed where it is")
+	}
+}
+
 func TestASwapThatFailedChangesNothing(t *testing.T) {
 	f := newKeep(t, 10)
 	a := f.connect(7, "a")

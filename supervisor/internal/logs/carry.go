@@ -8,10 +8,11 @@ import (
 
 // carried is a line on its way to another process's ring.
 type carried struct {
-	At   int64  `json:"at"` // nanoseconds of Unix time
-	Gen  int    `json:"gen,omitempty"`
-	Err  bool   `json:"err,omitempty"`
-	Text string `json:"text"`
+	At       int64  `json:"at"` // nanoseconds of Unix time
+	Gen      int    `json:"gen,omitempty"`
+	Instance *int   `json:"instance,omitempty"` // of several
+	Err      bool   `json:"err,omitempty"`
+	Text     string `json:"text"`
 }
 
 // Save returns the newest lines, as many as fit into so many bytes, for the
@@ -22,7 +23,11 @@ func (r *Ring) Save(bytes int) string {
 	var lines []string
 	for i := r.count - 1; i >= 0; i-- {
 		p := r.nth(i)
-		text, err := json.Marshal(carried{p.at, p.gen, p.err, p.text})
+		c := carried{At: p.at, Gen: p.from.Gen, Err: p.err, Text: p.text}
+		if p.from.Several {
+			c.Instance = &p.from.Instance
+		}
+		text, err := json.Marshal(c)
 		if err != nil {
 			continue // it cannot be: text is valid
 		}
@@ -42,7 +47,11 @@ func (r *Ring) Load(text string) error {
 		if err := json.Unmarshal([]byte(line), &c); err != nil {
 			return err
 		}
-		if changed := r.add(place{at: c.At, gen: c.Gen, err: c.Err, text: c.Text}); changed != nil {
+		p := place{at: c.At, from: Origin{Gen: c.Gen}, err: c.Err, text: c.Text}
+		if c.Instance != nil {
+			p.from.Instance, p.from.Several = *c.Instance, true
+		}
+		if changed := r.add(p); changed != nil {
 			close(changed)
 		}
 	}

@@ -12,12 +12,12 @@ func all(r *Ring) string { return r.Save(1 << 30) }
 func TestARingIsCarriedToAnother(t *testing.T) {
 	from, to := NewRing(0), NewRing(0)
 	for i := range 300 {
-		from.Add(i%3, i%2 == 0, fmt.Appendf(nil, "line %d \"é\"", i))
+		from.Add(Origin{Gen: i % 3, Instance: i % 4, Several: i%5 == 0}, i%2 == 0, fmt.Appendf(nil, "line %d \"é\"", i))
 	}
 	if err := to.Load(all(from)); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := all(to), all(from); got != want || strings.Count(got, "\n") != 300 {
+	if got, want := all(to), all(from); got != want || strings.Count(got, "\n") != 300 || strings.Count(got, "instance") != 60 {
 		t.Errorf("carried:\n%.300s\nwas:\n%.300s", got, want)
 	}
 }
@@ -25,7 +25,7 @@ func TestARingIsCarriedToAnother(t *testing.T) {
 func TestOnlyTheNewestLinesAreCarried(t *testing.T) {
 	from := NewRing(0)
 	for i := range 100 {
-		from.Add(1, false, fmt.Appendf(nil, "line %d", i))
+		from.Add(Origin{Gen: 1}, false, fmt.Appendf(nil, "line %d", i))
 	}
 	text := from.Save(1000)
 	if len(text) > 1000 || !strings.Contains(text, "line 99") || strings.Contains(text, "line 1\"") {

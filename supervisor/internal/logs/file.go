@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +176,7 @@ func (format FileFormat) appendLine(b []byte, program string, l Line) []byte {
 		if l.Err {
 			mark = "!"
 		}
-		return fmt.Appendf(b, "%s [%d]%s %s", l.Time.Format("2006-01-02T15:04:05.000Z"), l.Gen, mark, text)
+		return fmt.Appendf(b, "%s %s%s %s", l.Time.Format("2006-01-02T15:04:05.000Z"), l.Origin.Alone(), mark, text)
 	default:
 		return append(b, text...)
 	}
@@ -195,12 +196,33 @@ func (f *File) write() bool {
 	}
 	err := f.turnOver(s)
 	if err == nil {
-		var n int
-		n, err = f.logger.Write(f.rest)
-		f.rest = f.rest[n:]
+		err = f.put()
 	}
 	f.tell(err)
 	return err == nil
+}
+
+// put writes the rest, or as many whole lines of it as there is room for: what
+// comes next may be another file.
+func (f *File) put() error {
+	n, err := f.logger.Write(f.rest)
+	whole := bytes.LastIndexByte(f.rest[:n], '\n') + 1
+	if n > whole && f.takeBack(n-whole) == nil {
+		n = whole
+	}
+	f.rest = f.rest[n:]
+	return err
+}
+
+// takeBack cuts the end of the file off, and has it opened anew.
+func (f *File) takeBack(bytes int) error {
+	path := f.opened.Path
+	f.close()
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(path, info.Size()-int64(bytes))
 }
 
 // turnOver has the file open, and a new one if it is too old.

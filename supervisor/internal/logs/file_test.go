@@ -62,10 +62,10 @@ func TestALogFileHasEveryLine(t *testing.T) {
 	} {
 		t.Run(string(test.format), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "new", "chat.log")
-			r := NewRing(0)
+			r := NewRing(1 << 20) // keeps them all, however slow the disk
 			_, stop := writeFile(t, r, io.Discard, FileSettings{Path: path, Program: "chat", Format: test.format})
 			for i := range 1000 {
-				r.Add(7, i%2 == 0, fmt.Appendf(nil, "line %d", i))
+				r.Add(Origin{Gen: 7}, i%2 == 0, fmt.Appendf(nil, "line %d", i))
 				if i%100 == 0 {
 					time.Sleep(time.Millisecond)
 				}
@@ -87,7 +87,7 @@ func TestALogFileIsAddedTo(t *testing.T) {
 	for i := range 3 {
 		r := NewRing(0)
 		_, stop := writeFile(t, r, io.Discard, FileSettings{Path: path})
-		r.Add(1, false, fmt.Appendf(nil, "run %d", i))
+		r.Add(Origin{Gen: 1}, false, fmt.Appendf(nil, "run %d", i))
 		stop()
 	}
 	if got, want := content(t, path), "run 0\nrun 1\nrun 2\n"; got != want {
@@ -103,7 +103,7 @@ func TestALogFileIsTurnedOverBySize(t *testing.T) {
 	line := []byte(strings.Repeat("x", 1023))
 	for range 5 {
 		for range 1024 {
-			r.Add(1, false, line)
+			r.Add(Origin{Gen: 1}, false, line)
 		}
 		time.Sleep(50 * time.Millisecond) // names of files turned over tell milliseconds
 	}
@@ -145,7 +145,7 @@ func TestALogFileIsTurnedOverByAge(t *testing.T) {
 	}
 	r := NewRing(0)
 	_, stop := writeFile(t, r, io.Discard, FileSettings{Path: path, Every: 40 * time.Millisecond})
-	r.Add(1, false, []byte("new"))
+	r.Add(Origin{Gen: 1}, false, []byte("new"))
 	stop()
 	if got := content(t, path); got != "new\n" {
 		t.Errorf("the file has %q", got)
@@ -159,7 +159,7 @@ func TestALogFileIsReopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.log")
 	r := NewRing(0)
 	f, stop := writeFile(t, r, io.Discard, FileSettings{Path: path})
-	r.Add(1, false, []byte("before"))
+	r.Add(Origin{Gen: 1}, false, []byte("before"))
 	if err := f.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestALogFileIsReopened(t *testing.T) {
 	if err := f.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.Add(1, false, []byte("after"))
+	r.Add(Origin{Gen: 1}, false, []byte("after"))
 	stop()
 	if content(t, path+".1") != "before\n" || content(t, path) != "after\n" {
 		t.Errorf("%q, then %q", content(t, path+".1"), content(t, path))
@@ -180,7 +180,7 @@ func TestALogIsFlushed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.log")
 	r := NewRing(0)
 	f, stop := writeFile(t, r, io.Discard, FileSettings{Path: path})
-	r.Add(1, false, []byte("before"))
+	r.Add(Origin{Gen: 1}, false, []byte("before"))
 	if err := f.Settle(t.Context()); err != nil || content(t, path) == "" {
 		t.Fatal("nothing was written", err)
 	}
@@ -190,7 +190,7 @@ func TestALogIsFlushed(t *testing.T) {
 	if content(t, path) != "" || all(r) != "" {
 		t.Errorf("the file has %q, the ring %q", content(t, path), all(r))
 	}
-	r.Add(1, false, []byte("after"))
+	r.Add(Origin{Gen: 1}, false, []byte("after"))
 	stop()
 	if got := content(t, path); got != "after\n" {
 		t.Errorf("then the file has %q", got)
@@ -200,7 +200,7 @@ func TestALogIsFlushed(t *testing.T) {
 func TestWhatIsNoFileIsLeftAlone(t *testing.T) {
 	r := NewRing(0)
 	f, stop := writeFile(t, r, io.Discard, FileSettings{Path: "/dev/full"})
-	r.Add(1, false, []byte("line"))
+	r.Add(Origin{Gen: 1}, false, []byte("line"))
 	if err := f.Settle(t.Context()); err == nil || !strings.Contains(err.Error(), "no regular file") {
 		t.Errorf("to a device: %v", err)
 	}
@@ -224,20 +224,20 @@ func TestAFullDiskHoldsUpNobody(t *testing.T) {
 	f, stop := writeFile(t, r, &log, FileSettings{Path: path})
 	began := time.Now()
 	for i := range 5000 {
-		r.Add(1, false, fmt.Appendf(nil, "line %d", i))
+		r.Add(Origin{Gen: 1}, false, fmt.Appendf(nil, "line %d", i))
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("5000 lines took %s", took)
 	}
 	eventually(t, "an error", func() bool { return f.State().Err != nil })
 	for i := range 5000 {
-		r.Add(1, false, fmt.Appendf(nil, "line %d", 5000+i))
+		r.Add(Origin{Gen: 1}, false, fmt.Appendf(nil, "line %d", 5000+i))
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "no error", func() bool { return f.State().Err == nil })
-	r.Add(1, false, []byte("the last line"))
+	r.Add(Origin{Gen: 1}, false, []byte("the last line"))
 	stop()
 	var written, lost int
 	for line := range strings.Lines(content(t, path)) {
@@ -256,6 +256,39 @@ func TestAFullDiskHoldsUpNobody(t *testing.T) {
 	}
 	if told := log.text(); strings.Count(told, "cannot be written") != 1 || strings.Count(told, "written again") != 1 {
 		t.Errorf("told: %s", told)
+	}
+}
+
+// A line that a full disk cuts is taken back, and written whole when there is room:
+// the file may be another one by then.
+func TestAFullDiskTearsNoLine(t *testing.T) {
+	dir := smallDisk(t)
+	path := filepath.Join(dir, "chat.log")
+	r := NewRing(1 << 20)
+	f, stop := writeFile(t, r, new(lines), FileSettings{Path: path})
+	for i := range 100 {
+		r.Add(Origin{Gen: 1}, false, fmt.Appendf(nil, "%01500d", i))
+	}
+	eventually(t, "an error", func() bool { return f.State().Err != nil })
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	first := content(t, path+".1")
+	if err := os.Remove(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	f.Reopen(t.Context())
+	eventually(t, "another error", func() bool { return len(content(t, path)) > 30_000 && f.State().Err != nil })
+	stop()
+	next := 0
+	for line := range strings.Lines(first + content(t, path)) {
+		if want := fmt.Sprintf("%01500d\n", next); line != want {
+			t.Fatalf("line %d is %d bytes: %.20q…", next, len(line), line)
+		}
+		next++
+	}
+	if next < 60 {
+		t.Errorf("%d lines are there", next)
 	}
 }
 

@@ -10,11 +10,12 @@ import (
 // are missing in its place. As JSON it is made for jq(1), one of
 //
 //	{"time":"2026-01-02T15:04:05.6Z","program":"chat","gen":7,"stream":"out","text":"…"}
+//	{"time":"2026-01-02T15:04:05.6Z","program":"chat","instance":0,"gen":7,"stream":"out","text":"…"}
 //	{"time":"2026-01-02T15:04:05.6Z","program":"chat","lost":12}
 type Line struct {
 	Time    time.Time // when it was added to the ring; of a Lost, when that was noticed
 	Program string    // left to whoever knows it; "" is not written
-	Gen     int       // 0 is not written
+	Origin  Origin    // a Gen of 0 is not written, nor is the only instance
 	Err     bool      // of standard error
 	Text    string    // without its end
 	Seq     uint64    // counts the ring's lines from 1; not in JSON
@@ -22,12 +23,13 @@ type Line struct {
 }
 
 type jsonLine struct {
-	Time    time.Time `json:"time"`
-	Program string    `json:"program,omitempty"`
-	Gen     int       `json:"gen,omitempty"`
-	Stream  string    `json:"stream,omitempty"`
-	Text    *string   `json:"text,omitempty"` // blank lines have one too
-	Lost    uint64    `json:"lost,omitempty"`
+	Time     time.Time `json:"time"`
+	Program  string    `json:"program,omitempty"`
+	Instance *int      `json:"instance,omitempty"`
+	Gen      int       `json:"gen,omitempty"`
+	Stream   string    `json:"stream,omitempty"`
+	Text     *string   `json:"text,omitempty"` // blank lines have one too
+	Lost     uint64    `json:"lost,omitempty"`
 }
 
 // MarshalJSON implements [json.Marshaler]. Whether <, > and & are escaped is
@@ -35,7 +37,10 @@ type jsonLine struct {
 func (l Line) MarshalJSON() ([]byte, error) {
 	j := jsonLine{Time: l.Time, Program: l.Program, Lost: l.Lost}
 	if l.Lost == 0 {
-		j.Gen, j.Stream, j.Text = l.Gen, "out", &l.Text
+		j.Gen, j.Stream, j.Text = l.Origin.Gen, "out", &l.Text
+		if l.Origin.Several {
+			j.Instance = &l.Origin.Instance
+		}
 		if l.Err {
 			j.Stream = "err"
 		}
@@ -53,7 +58,10 @@ func (l *Line) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*l = Line{Time: j.Time, Program: j.Program, Gen: j.Gen, Err: j.Stream == "err", Lost: j.Lost}
+	*l = Line{Time: j.Time, Program: j.Program, Origin: Origin{Gen: j.Gen}, Err: j.Stream == "err", Lost: j.Lost}
+	if j.Instance != nil {
+		l.Origin.Instance, l.Origin.Several = *j.Instance, true
+	}
 	if j.Text != nil {
 		l.Text = *j.Text
 	}

@@ -14,10 +14,11 @@ func TestALineAsJSON(t *testing.T) {
 		line Line
 		want string
 	}{
-		{"standard output", Line{Time: at, Program: "chat", Gen: 7, Text: "hi"}, `"program":"chat","gen":7,"stream":"out","text":"hi"`},
-		{"standard error", Line{Time: at, Program: "chat", Gen: 7, Err: true, Text: "hi"}, `"program":"chat","gen":7,"stream":"err","text":"hi"`},
-		{"blank", Line{Time: at, Gen: 7}, `"gen":7,"stream":"out","text":""`},
-		{"escapes and tags", Line{Time: at, Gen: 7, Text: "\x1b[1m<b>&\t\"\u202e"}, `"gen":7,"stream":"out","text":"\u001b[1m<b>&\t\"` + "\u202e\""},
+		{"standard output", Line{Time: at, Program: "chat", Origin: Origin{Gen: 7}, Text: "hi"}, `"program":"chat","gen":7,"stream":"out","text":"hi"`},
+		{"standard error", Line{Time: at, Program: "chat", Origin: Origin{Gen: 7}, Err: true, Text: "hi"}, `"program":"chat","gen":7,"stream":"err","text":"hi"`},
+		{"one of several instances", Line{Time: at, Program: "chat", Origin: Origin{Gen: 7, Several: true}, Text: "hi"}, `"program":"chat","instance":0,"gen":7,"stream":"out","text":"hi"`},
+		{"blank", Line{Time: at, Origin: Origin{Gen: 7}}, `"gen":7,"stream":"out","text":""`},
+		{"escapes and tags", Line{Time: at, Origin: Origin{Gen: 7}, Text: "\x1b[1m<b>&\t\"\u202e"}, `"gen":7,"stream":"out","text":"\u001b[1m<b>&\t\"` + "\u202e\""},
 		{"lost", Line{Time: at, Program: "chat", Lost: 12}, `"program":"chat","lost":12`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ const (
 
 	// lineOverhead is what a line weighs besides its text: its place, twice as
 	// the places double, and what the allocator rounds up.
-	lineOverhead = 96
+	lineOverhead = 128
 )
 
 // Ring keeps the last lines of one program, bounded in bytes. Readers hold no
@@ -34,7 +34,7 @@ type Ring struct {
 type place struct {
 	at   int64 // nanoseconds of Unix time
 	text string
-	gen  int
+	from Origin
 	err  bool
 }
 
@@ -61,11 +61,11 @@ func (m mark) before(p *place) mark {
 // NewRing returns a Ring for so many bytes of lines, 64 KiB at least.
 func NewRing(bytes int) *Ring { return &Ring{limit: max(bytes, minRing)} }
 
-// Add keeps a copy of text as the newest line of a generation, in place of the
-// oldest ones if need be. It never waits for a reader. What is no UTF-8 becomes
+// Add keeps a copy of text as the newest line, in place of the oldest ones if need
+// be. It never waits for a reader. What is no UTF-8 becomes
 // U+FFFD, and what is longer than a [Stream] makes lines is cut.
-func (r *Ring) Add(gen int, err bool, text []byte) {
-	p := place{at: time.Now().UnixNano(), gen: gen, err: err}
+func (r *Ring) Add(from Origin, err bool, text []byte) {
+	p := place{at: time.Now().UnixNano(), from: from, err: err}
 	p.text = strings.ToValidUTF8(string(text[:min(len(text), maxLine)]), "\uFFFD")
 	if changed := r.add(p); changed != nil {
 		close(changed)
@@ -137,5 +137,5 @@ func (p *place) weight() int { return len(p.text) + lineOverhead }
 
 // line is what a reader gets of the line that ends at m.
 func (p *place) line(m mark) Line {
-	return Line{Time: time.Unix(0, p.at).UTC(), Gen: p.gen, Err: p.err, Text: p.text, Seq: m.lines}
+	return Line{Time: time.Unix(0, p.at).UTC(), Origin: p.from, Err: p.err, Text: p.text, Seq: m.lines}
 }

@@ -17,8 +17,8 @@ type Stream struct {
 	Output io.Writer // takes one line a Write, and must not block
 	Tail   *Tail
 	Ring   *Ring
-	Gen    int  // generation that the ring notes
-	Err    bool // the ring notes standard error
+	From   Origin // as the ring notes
+	Err    bool   // the ring notes standard error
 
 	partial []byte
 }
@@ -94,7 +94,7 @@ func (s *Stream) emit(text []byte) {
 		s.Tail.Write(text)
 	}
 	if s.Ring != nil {
-		s.Ring.Add(s.Gen, s.Err, text)
+		s.Ring.Add(s.From, s.Err, text)
 	}
 	switch output := s.Output.(type) {
 	case nil:

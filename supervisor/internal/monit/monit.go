@@ -3,6 +3,7 @@ package monit
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ type Supervisor interface {
 const (
 	askEvery = time.Second     // how often the state is asked for
 	askTime  = 5 * time.Second // how long one answer may take
-	pastLogs = 200             // lines that are there at the start
+	pastLogs = 200             // lines of each program that are there at the start
 )
 
 // Run shows s on a terminal until the user quits or ctx ends.
@@ -66,29 +67,47 @@ func feedStatus(ctx context.Context, s Supervisor, send func(tea.Msg)) {
 	}
 }
 
-func askStatus(ctx context.Context, s Supervisor) tea.Msg {
+func askStatus(ctx context.Context, s Supervisor) statusMsg {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	status, err := s.Status(ctx)
 	return statusMsg{status, time.Now(), err}
 }
 
-// feedLogs follows the logs, of one supervisor after the other. Lines that the
-// next one repeats are left out by their times.
+// feedLogs sends the last lines of each program, so that one that writes much hides
+// no other, and goes on with those to come, of one supervisor after the other.
 func feedLogs(ctx context.Context, s Supervisor, send func(tea.Msg)) {
-	q := control.LogQuery{Lines: pastLogs, Follow: true}
-	for ctx.Err() == nil {
-		s.Logs(ctx, q, func(l logs.Line) error {
+	told := map[string]time.Time{} // when the last line was written that was sent
+	each := func(l logs.Line) error {
+		if l.Time.After(told[l.Program]) {
+			told[l.Program] = l.Time
 			send(lineMsg(l))
-			q.Since = l.Time.Add(1)
-			return nil
-		})
-		if !q.Since.IsZero() {
-			q.Lines = 0
 		}
+		return nil
+	}
+	for ctx.Err() == nil {
+		from := time.Now()
+		for _, l := range past(ctx, s) {
+			each(l)
+		}
+		s.Logs(ctx, control.LogQuery{Since: from, Follow: true}, each)
 		select {
 		case <-time.After(askEvery): // the status tells what is wrong
 		case <-ctx.Done():
 		}
 	}
+}
+
+// past are the last lines of each program, as far as can be known, by their times.
+func past(ctx context.Context, s Supervisor) (lines []logs.Line) {
+	programs := askStatus(ctx, s).status.Programs
+	for _, p := range programs {
+		q := control.LogQuery{Programs: []string{p.Name}, Lines: min(pastLogs, max(1, maxLines/len(programs)))}
+		s.Logs(ctx, q, func(l logs.Line) error {
+			lines = append(lines, l)
+			return nil
+		})
+	}
+	slices.SortStableFunc(lines, func(a, b logs.Line) int { return a.Time.Compare(b.Time) })
+	return lines
 }

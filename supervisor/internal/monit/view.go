@@ -3,12 +3,14 @@ package monit
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/simpletalk/simpletalk/supervisor/internal/config"
 	"github.com/simpletalk/simpletalk/supervisor/internal/control"
 	"github.com/simpletalk/simpletalk/supervisor/internal/logs"
 )
@@ -33,8 +35,9 @@ var styles = map[string]lipgloss.Style{
 }
 
 const (
-	shownDeploys = 4
-	minLogs      = 3 // lines, which the deploys make room for
+	minPrograms = 3 // rows of the table that are always there
+	minDeploys  = 4 // that are shown if there is room
+	minLogs     = 3 // lines, which all else makes room for
 )
 
 // View implements [tea.Model].
@@ -59,13 +62,35 @@ func fit(line string, width int) string {
 
 // top is everything above the log lines.
 func (m *model) top() []string {
-	lines := []string{m.title(), ""}
-	lines = append(lines, bold.Render(m.row("", pad("PROGRAM", 13), pad("STATE", 10), "GEN", "PID", "UP", "CONNS", "CPU", "MEMORY", "RESTARTS", "LAST EXIT")))
-	for _, p := range m.status.Programs {
-		lines = append(lines, m.program(p)...)
+	lines := []string{m.title(), "", bold.Render(m.row("", titles()...))}
+	lines = append(lines, m.programs(m.height-len(lines)-minLogs-3)...) // 3: a blank line, a heading, the footer
+	room := m.height - len(lines) - minLogs - 5
+	return append(lines, m.deploys(min(max(minDeploys, m.height/8), room))...)
+}
+
+// programs are the rows of all programs, or so many of them around the chosen one.
+func (m *model) programs(room int) []string {
+	var rows []string
+	from, to := 0, 0
+	for i, p := range m.status.Programs {
+		each := m.program(p)
+		if i == m.index() {
+			from, to = len(rows), len(rows)+len(each)
+		}
+		rows = append(rows, each...)
 	}
-	room := m.height - len(lines) - minLogs - 3 // two headings and the footer
-	return append(lines, m.deploys(min(shownDeploys, room))...)
+	if room = max(room, minPrograms); len(rows) <= room {
+		return rows
+	}
+	first := min(max(0, (from+to-room)/2), from, len(rows)-room)
+	shown := slices.Clone(rows[first : first+room])
+	if first > 0 && first < from {
+		shown[0] = faint.Render(fmt.Sprintf("    ↑ %d rows more", first+1))
+	}
+	if last := first + room; last < len(rows) && to < last {
+		shown[room-1] = faint.Render(fmt.Sprintf("    ↓ %d rows more", len(rows)-last+1))
+	}
+	return shown
 }
 
 func (m *model) title() string {
@@ -83,18 +108,44 @@ func (m *model) title() string {
 	return title
 }
 
-// wide is from where on there is room for LAST EXIT in its row.
+// wide is from where on there is room for every column.
 const wide = 120
 
-// row has the mark of the chosen program, then its columns, the first two of
-// which have their widths already. Without the last one it is 80 wide.
-func (m *model) row(mark, name, state string, columns ...string) string {
-	row := fmt.Sprintf("%-2s%s %s", mark, name, state)
-	for i, width := range []int{5, 7, 7, 6, 6, 8, 8} {
-		row += fmt.Sprintf(" %*s", width, columns[i])
+// columns are those of the table of programs, with their widths in a terminal of 80
+// and in a wide one: 0 where a column is not shown, negative where it stands on the
+// left. The last one ends where its text does.
+var columns = []struct {
+	title        string
+	narrow, wide int
+}{
+	{"PROGRAM", -13, -28}, {"STATE", -10, -10}, {"GEN", 5, 5}, {"PID", 7, 7}, {"COMMIT", 0, -12}, {"UP", 7, 7}, {"CONNS", 6, 6},
+	{"CPU", 6, 6}, {"MEMORY", 8, 15}, {"RESTARTS", 8, 8}, {"LAST EXIT", 0, -1},
+}
+
+func titles() (all []string) {
+	for _, c := range columns {
+		all = append(all, c.title)
 	}
-	if m.width >= wide {
-		row += "  " + columns[len(columns)-1]
+	return all
+}
+
+// row has the mark of the chosen program, then its columns.
+func (m *model) row(mark string, cells ...string) string {
+	row := pad(mark, 1)
+	for i, c := range columns {
+		width := c.narrow
+		if m.width >= wide {
+			width = c.wide
+		}
+		switch {
+		case width == 0:
+		case i == len(columns)-1:
+			row += "  " + cells[i]
+		case width < 0:
+			row += " " + pad(cells[i], -width)
+		default:
+			row += fmt.Sprintf(" %*s", width, cells[i])
+		}
 	}
 	return row
 }
@@ -107,9 +158,12 @@ func (m *model) program(p control.Program) []string {
 			lines = append(lines, faint.Render("    └ ended last: ")+logs.Printable(i.LastExit))
 		}
 		for _, d := range i.Draining {
-			lines = append(lines, faint.Render(m.row("", pad("  └ old", 13), pad("draining", 10), fmt.Sprint(d.Gen), fmt.Sprint(d.PID),
+			lines = append(lines, faint.Render(m.row("", "  └ old", "draining", fmt.Sprint(d.Gen), fmt.Sprint(d.PID), "",
 				age(d.Deadline.Sub(m.asked)), fmt.Sprint(d.Conns), "", "", "", "is killed when the time is up")))
 		}
+	}
+	if p.NextCron != nil {
+		lines = append(lines, faint.Render(fmt.Sprintf("    └ cron %s: next in %s", p.Cron, age(p.NextCron.Sub(m.asked)))))
 	}
 	if f := p.LogFile; f != nil && f.Error != "" {
 		lines = append(lines, bad.Render("    └ log file cannot be written: "+logs.Printable(f.Error)))
@@ -120,18 +174,21 @@ func (m *model) program(p control.Program) []string {
 func (m *model) instance(p control.Program, i control.Instance) string {
 	mark, name := "", p.Name
 	if len(p.Instances) > 1 {
-		name = fmt.Sprintf("%s/%d", p.Name, i.Index)
+		name = fmt.Sprintf("%s.%d", p.Name, i.Index)
 	}
 	up := "-"
 	if i.StartedAt != nil {
 		up = age(m.asked.Sub(*i.StartedAt))
 	}
-	name = pad(name, 13)
 	if p.Name == m.chosen {
-		mark, name = "> ", chosen.Render(name)
+		mark, name = ">", chosen.Render(name)
 	}
-	return m.row(mark, name, styles[i.State].Render(pad(i.State, 10)), fmt.Sprint(i.Gen), fmt.Sprint(i.PID), up,
-		fmt.Sprint(i.Conns), fmt.Sprintf("%.0f %%", i.CPU), size(i.RSSBytes), fmt.Sprint(i.Restarts), logs.Printable(i.LastExit))
+	memory := config.Megabytes(i.RSSBytes)
+	if p.MemoryMax > 0 && m.width >= wide {
+		memory += " of " + config.FormatSize(p.MemoryMax)
+	}
+	return m.row(mark, name, styles[i.State].Render(i.State), fmt.Sprint(i.Gen), fmt.Sprint(i.PID), i.Build.Commit, up,
+		fmt.Sprint(i.Conns), fmt.Sprintf("%.0f %%", i.CPU), memory, fmt.Sprint(i.Restarts), logs.Printable(i.LastExit))
 }
 
 // pad makes text exactly as wide.
@@ -199,9 +256,9 @@ func (m *model) line(l logs.Line) string {
 	if l.Err {
 		mark = bad.Render("!")
 	}
-	from := fmt.Sprintf("[%d]", l.Gen)
+	from := l.Origin.Alone()
 	if m.all {
-		from = l.Program + from
+		from = l.Program + l.Origin.String()
 	}
 	return at + " " + faint.Render(from) + mark + logs.Printable(l.Text)
 }
@@ -231,5 +288,3 @@ func age(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
-
-func size(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

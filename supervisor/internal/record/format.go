@@ -70,7 +70,7 @@ func sum(object []byte) string {
 // an argument, JSON only UTF-8.
 func validate(r Record) error {
 	for name, p := range r.Added {
-		texts := append([]string{name, p.Dir}, p.Command...)
+		texts := append([]string{name, p.Dir, p.ReadyAfter}, p.Command...)
 		for key, value := range p.Env {
 			texts = append(texts, key, value)
 		}
@@ -152,7 +152,7 @@ func (p Program) MarshalJSON() ([]byte, error) { return marshal(program(p), p.re
 // UnmarshalJSON reads p and keeps the fields that it does not know.
 func (p *Program) UnmarshalJSON(data []byte) error {
 	var known program
-	rest, err := unmarshal(data, &known, "command", "dir", "env", "listen")
+	rest, err := unmarshal(data, &known, "command", "dir", "env", "listen", "ready_after")
 	if err != nil {
 		return err
 	}

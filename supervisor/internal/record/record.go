@@ -80,6 +80,10 @@ type Program struct {
 	Env     map[string]string `json:"env,omitempty"`
 	Listen  []Listen          `json:"listen,omitempty"`
 
+	// ReadyAfter is that of the configuration, as text such as "1s"; "" is as good
+	// as 0.
+	ReadyAfter string `json:"ready_after,omitempty"`
+
 	rest map[string]json.RawMessage
 }
 

@@ -47,6 +47,13 @@ func Find(flag string) string {
 	return installed
 }
 
+// Used tells whether a supervisor has run in the state directory since that was
+// made: under systemd, since the machine or the service was started.
+func Used(path string) bool {
+	_, err := os.Stat(filepath.Join(path, lockName))
+	return err == nil
+}
+
 // FindOrMake is Find for a supervisor that starts: without any it makes
 // ./.supervisor. The folder has mode 0700, because whoever reaches the control
 // socket in it commands the supervisor.

@@ -55,6 +55,8 @@
 //  7. A worker that dies leaves its connections to the next one, that takes them
 //     within 30 s; else their peers see the end. When a candidate has taken over
 //     and dies before it could say so, the last good build is the next one.
+//     An instance that ends while others of its program stay leaves them its
+//     connections, one by one.
 //  8. A build is good once it has served for its bake time. Until then its crash,
 //     its silence or its failing health check brings the last good one back; which
 //     that is does not change while a trial is open, however many deploys follow.

@@ -33,6 +33,8 @@ type generation struct {
 
 	late []proto.Late // said while it was telling
 
+	bequest *bequest // of its connections, under way; nil: none
+
 	timer *time.Timer // of the ready or the drain deadline
 }
 

@@ -208,6 +208,7 @@ func (in *Instance) heardOfSwap(g *generation, id uint32, n swap.News) {
 func (in *Instance) heardBuilt(g *generation, m proto.Built) {
 	h := in.handover
 	if !h.concerns(g, m.Swap) || g != h.young {
+		in.inherited()
 		return
 	}
 	h.unbuilt--
@@ -218,6 +219,11 @@ func (in *Instance) heardBuilt(g *generation, m proto.Built) {
 }
 
 func (in *Instance) heardFrozen(g *generation, m proto.Frozen, fds []int) {
+	if b := g.bequest; b != nil && b.swap == m.Swap {
+		proto.CloseFDs(fds)
+		in.standsStill(g)
+		return
+	}
 	h := in.handover
 	if !h.concerns(g, m.Swap) || g != h.old || h.state >= 0 || len(fds) != 1 {
 		proto.CloseFDs(fds)
@@ -239,6 +245,10 @@ func (in *Instance) heardLive(g *generation, m proto.Live) {
 }
 
 func (in *Instance) heardRefused(g *generation, m proto.Refused) {
+	if b := g.bequest; b != nil && b.swap == m.Swap {
+		in.renounce(g)
+		return
+	}
 	h := in.handover
 	if !h.concerns(g, m.Swap) {
 		return
@@ -510,6 +520,10 @@ func (in *Instance) heardLate(g *generation, m proto.Late) {
 // moveLate gives what g could not give in its handover to whoever serves now,
 // or leaves it for whoever will.
 func (in *Instance) moveLate(g *generation, m proto.Late) {
+	if g.bequest != nil {
+		in.leave(g, m)
+		return
+	}
 	to := in.serving
 	if to == g || to == nil || !to.moves() {
 		in.keep.Disown(m.ID, g.number)

@@ -56,30 +56,32 @@ type Instance struct {
 	ended chan struct{}
 	tasks sync.WaitGroup // launches under way
 
-	state     State
-	changed   chan struct{}     // closed and replaced when the state changes
-	pending   []Event           // to happen once the present one is over
-	quitting  bool              // Run is about to return
-	doc       *fdstore.Document // what it leaves to another supervisor; nil: nothing
-	unsaved   bool              // something is not in doc yet
-	names     map[Build]string  // in the Store
-	plan      *Plan             // chosen last
-	chosen    Build             // that Spawn starts instead of what is there; nil: none
-	keep      *keep.Keep        // of its connections; nil: they end with their worker
-	handover  *handover         // under way
-	changes   int               // of keep, when it was looked at last
-	untidy    int               // of them since memory was given back
-	calm      int               // ticks without one
-	swaps     uint32            // number of the latest handover
-	orphaned  *time.Timer       // runs while connections are nobody's
-	generated int               // number of the latest generation
-	candidate *generation
-	serving   *generation
-	leaving   map[*generation]bool
-	lastGood  *pinned // what a crash restart and a return start; nil before the first
-	previous  *pinned // the last good one before it, for a rollback
-	trial     *trial  // of the serving build
-	checks    *checks // of the serving worker's health
+	state      State
+	changed    chan struct{}     // closed and replaced when the state changes
+	pending    []Event           // to happen once the present one is over
+	quitting   bool              // Run is about to return
+	doc        *fdstore.Document // what it leaves to another supervisor; nil: nothing
+	unsaved    bool              // something is not in doc yet
+	names      map[Build]string  // in the Store
+	plan       *Plan             // chosen last
+	chosen     Build             // that Spawn starts instead of what is there; nil: none
+	keep       *keep.Keep        // of its connections; nil: they end with their worker
+	handover   *handover         // under way
+	changes    int               // of keep, when it was looked at last
+	untidy     int               // of them since memory was given back
+	calm       int               // ticks without one
+	swaps      uint32            // number of the latest handover
+	heir       *Instance         // that gets its connections when it ends; nil: nobody
+	inheriting []func()          // called in turn as connections of others are held
+	orphaned   *time.Timer       // runs while connections are nobody's
+	generated  int               // number of the latest generation
+	candidate  *generation
+	serving    *generation
+	leaving    map[*generation]bool
+	lastGood   *pinned // what a crash restart and a return start; nil before the first
+	previous   *pinned // the last good one before it, for a rollback
+	trial      *trial  // of the serving build
+	checks     *checks // of the serving worker's health
 
 	deploy     *deploy // of the candidate
 	superseded *deploy // by that one
@@ -167,6 +169,7 @@ func (in *Instance) over() bool { return in.quitting && in.state == Stopped && i
 
 func (in *Instance) end() {
 	close(in.ended)
+	in.mail.close()
 	in.Group.leave(in)
 	in.tasks.Wait()
 	if in.orphaned != nil {
@@ -441,10 +444,15 @@ func (in *Instance) drain() {
 		g.process.Signal(g.plan.StopSignal)
 		return
 	}
-	why := proto.WhyDeploy
-	if in.state == Stopping {
-		why = proto.WhyStop
+	switch {
+	case in.state != Stopping:
+		in.sayDrain(g, proto.WhyDeploy)
+	case !in.bequeath(g):
+		in.sayDrain(g, proto.WhyStop)
 	}
+}
+
+func (in *Instance) sayDrain(g *generation, why proto.Why) {
 	g.send(proto.Drain{Why: why, Rate: g.plan.DrainRate, TimeoutMS: g.plan.DrainTimeout.Milliseconds()})
 }
 
@@ -491,7 +499,7 @@ func (in *Instance) late(g *generation) {
 	if g != in.candidate || in.handover != nil {
 		return
 	}
-	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET", g.plan.ReadyTimeout)
+	how := fmt.Sprintf("not ready within %s: it said neither ready on the control socket nor READY=1 to NOTIFY_SOCKET (ready_after is for programs that do not)", g.plan.ReadyTimeout)
 	in.discard(how)
 	in.failed(g, how, Failed)
 }
@@ -548,6 +556,7 @@ func (in *Instance) endOf(g *generation, exit worker.Exit, e Event) Event {
 func (in *Instance) crashed(g *generation, how string, e Event) {
 	in.serving = nil
 	in.unwatch()
+	in.inheritNothing()
 	in.forget(g)
 	in.lastExit, in.lastUptime = how, g.uptime()
 	reason := g.ending(how)

@@ -115,11 +115,8 @@ const EnvInstance = "SIMPLETALK_INSTANCE"
 
 // stream takes what a worker writes.
 func (p *Program) stream(s LaunchSpec, tail *logs.Tail, err bool) *logs.Stream {
-	prefix := fmt.Sprintf("%s[%d] ", p.Name, s.Gen)
-	if p.Copies > 1 {
-		prefix = fmt.Sprintf("%s.%d[%d] ", p.Name, s.Index, s.Gen)
-	}
-	return &logs.Stream{Prefix: prefix, Output: p.Output, Tail: tail, Ring: p.Ring, Gen: s.Gen, Err: err}
+	from := logs.Origin{Gen: s.Gen, Instance: s.Index, Several: p.Copies > 1}
+	return &logs.Stream{Prefix: fmt.Sprintf("%s%s ", p.Name, from), Output: p.Output, Tail: tail, Ring: p.Ring, From: from, Err: err}
 }
 
 func (p *Program) user() *syscall.Credential {

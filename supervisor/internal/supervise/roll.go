@@ -207,21 +207,35 @@ func (in *Instance) part() *part {
 // mailbox is a queue without a limit whose sender never waits: loops that told
 // each other things otherwise could wait for each other.
 type mailbox struct {
-	ready chan struct{}
-	mu    sync.Mutex
-	queue []func()
+	ready  chan struct{}
+	mu     sync.Mutex
+	queue  []func()
+	closed bool
 }
 
 func newMailbox() *mailbox { return &mailbox{ready: make(chan struct{}, 1)} }
 
-func (m *mailbox) post(f func()) {
+// post queues f. It reports false when the loop has ended.
+func (m *mailbox) post(f func()) bool {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
 	m.queue = append(m.queue, f)
-	m.mu.Unlock()
 	select {
 	case m.ready <- struct{}{}:
 	default:
 	}
+	return true
+}
+
+// close runs what is queued, the last of it.
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.empty()
 }
 
 // empty runs what is queued.

@@ -414,7 +414,7 @@ func TestReset(t *testing.T) {
 // its place; nothing is swapped while something else is going on.
 func TestRenew(t *testing.T) {
 	playWith(t, baked, func(s *stage) {
-		id, err := s.in.Renew("memory_max: 500 MB of 400")
+		id, err := s.in.Renew("memory_max: 500.0M of 400M")
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -425,7 +425,7 @@ func TestRenew(t *testing.T) {
 		}
 		pass(time.Minute)
 		s.verdict(id, control.Accepted)
-		if d := s.deploy(id); d.By != "memory_max: 500 MB of 400" {
+		if d := s.deploy(id); d.By != "memory_max: 500.0M of 400M" {
 			s.Errorf("deploy %+v", d)
 		}
 		if s.pinned() != 1 {

@@ -11,6 +11,7 @@ import * as wire from './model/wire.js';
 import { backNotice, loudAt, nextChange, NOTICE_MS } from './model/banner.js';
 import { cursor, cursors, times, wanted } from './model/cursors.js';
 import { dayOf } from './model/dates.js';
+import { isPost } from './model/fold.js';
 import { mentions } from './model/mention.js';
 import { isRoomName } from './model/roomname.js';
 import { clean, length } from './model/text.js';
@@ -110,6 +111,7 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
     const { timelines } = store.state;
     store.set({
       asking: {},
+      typing: {},
       outbox: outbox.disconnected(store.state.outbox),
       timelines: Object.fromEntries(Object.entries(timelines).map(([room, held]) => [room, { ...held, live: false }])),
     });
@@ -240,7 +242,10 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
     let held = timeline.add(before, events, me?.id);
     if (held.messages.length > MANY_MESSAGES && (atBottom || (room !== current && !held.tail))) held = timeline.trim(held, KEEP_MESSAGES);
     setTimeline(room, held);
-    store.set({ outbox: outbox.arrived(store.state.outbox, room, me?.id, events, held.head) });
+    store.set({
+      outbox: outbox.arrived(store.state.outbox, room, me?.id, events, held.head),
+      typing: typing.spoke(store.state.typing, room, events.filter(isPost).map(({ user }) => user.name)),
+    });
     if (before.live && !store.state.visible) for (const event of events) if (mentions(event, me)) notify(room, event);
   }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axeSource is axe-core, which .ci/run installs beside the tests.
+// axeSource is axe-core, which npm ci installs beside the tests.
 var axeSource = sync.OnceValues(func() (string, error) {
 	b, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
 	return string(b), err
@@ -29,7 +29,7 @@ func (t *tab) axe(view string) {
 	if !eval[bool](t, `typeof axe === 'object'`) {
 		t.do("load axe", discard(chromedp.Evaluate[any](source+";0")))
 	}
-	eval[any](t, `Promise.all(document.getAnimations().filter(a => Number.isFinite(a.effect.getComputedTiming().endTime)).map(a => a.finished.catch(() => {}))).then(() => 0)`)
+	eval[int](t, atRest)
 	found := eval[[]string](t, `axe.run(document, {resultTypes: ['violations']}).then(r => r.violations.map(v =>
 		v.id + ': ' + v.help + ' at ' + v.nodes.slice(0, 3).map(n => n.target.join(' ') + ' (' + (n.any[0]?.message ?? n.all[0]?.message ?? n.none[0]?.message ?? '') + ')').join(', ')))`)
 	if len(found) > 0 {

@@ -277,13 +277,15 @@ func call[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void
 
 func (t *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.t.Helper()
-	t.must(what, chromedp.Do(t.ctx, steps...))
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	t.must(what, chromedp.Do(ctx, steps...))
 }
 
 func (t *tab) must(what string, err error) {
 	t.t.Helper()
 	if err != nil {
-		t.shot("failed")
+		t.shot("failed-" + strings.ReplaceAll(t.t.Name(), "/", "-"))
 		t.t.Fatalf("%s: %s: %v", t.name, what, err)
 	}
 }
@@ -311,7 +313,7 @@ func (t *tab) untilWithin(d time.Duration, js string) {
 // signIn picks the name and waits until the room is there.
 func (t *tab) signIn() *tab {
 	t.t.Helper()
-	t.do("pick a name", chromedp.WaitVisible("#signin #name"), chromedp.SendKeys("#signin #name", t.name+"\r"), chromedp.WaitVisible("#composer textarea"))
+	t.do("pick a name", chromedp.WaitVisible("#signin #name"), sendKeys("#signin #name", t.name+"\r"), chromedp.WaitVisible("#composer textarea"))
 	t.live()
 	return t
 }
@@ -324,18 +326,22 @@ func (t *tab) live() {
 
 func (t *tab) keys(keys string, options ...chromedp.KeyOption) {
 	t.t.Helper()
-	t.do("press "+keys, chromedp.KeyEvent(keys, options...))
+	t.do("press "+keys, strike(keys, options...))
 }
+
+// atRest is a JavaScript promise: what moves has come to rest.
+const atRest = `Promise.all(document.getAnimations().filter(a => Number.isFinite(a.effect.getComputedTiming().endTime)).map(a => a.finished.catch(() => {}))).then(() => 0)`
 
 func (t *tab) click(selector string) {
 	t.t.Helper()
+	eval[int](t, atRest) // nobody could hit what moves
 	t.do("click "+selector, chromedp.Click(selector))
 }
 
 // say puts text into the composer, as a paste does, and presses Enter.
 func (t *tab) say(text string) {
 	t.t.Helper()
-	t.do("say "+text, chromedp.Focus("#composer textarea"), call(input.InsertText, input.InsertTextParams{Text: text}), chromedp.KeyEvent("\r"))
+	t.do("say "+text, chromedp.Focus("#composer textarea"), call(input.InsertText, input.InsertTextParams{Text: text}), strike("\r"))
 }
 
 func quote(s string) string {
@@ -369,7 +375,7 @@ func (t *tab) shot(name string) {
 	if dir == "" {
 		return
 	}
-	time.Sleep(350 * time.Millisecond) // for what moves to come to rest
+	chromedp.Run(t.ctx, chromedp.Evaluate[int](atRest, chromedp.EvalAwaitPromise))
 	png, err := chromedp.Run(t.ctx, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)

@@ -59,7 +59,7 @@ test('close codes below 4500 mean come back', () => {
 });
 
 test('close codes from 4500 mean stop, with a reason', () => {
-  for (const [code, why] of [[4500, 'protocol'], [4501, 'session'], [4502, 'session'], [4503, 'banned'], [4504, 'version'], [4999, 'protocol']]) {
+  for (const [code, why] of [[4500, 'protocol'], [4501, 'session'], [4503, 'banned'], [4504, 'version'], [4999, 'protocol']]) {
     const { state } = run([...live, [closed(code), 2_000]]);
     assert.equal(state.name, 'stopped');
     assert.equal(state.why, why);
@@ -146,7 +146,7 @@ test('every state takes every event', () => {
     run([...live, [closed(1006), 2_000]]).state,
     run([...live, [closed(4501), 2_000]]).state,
   ];
-  const events = [{ type: 'start' }, welcome, { type: 'heard' }, bye(10), { type: 'resync' }, closed(1006), closed(4502), { type: 'unauthorized' },
+  const events = [{ type: 'start' }, welcome, { type: 'heard' }, bye(10), { type: 'resync' }, closed(1006), closed(4501), { type: 'unauthorized' },
     { type: 'retry' }, { type: 'wake' }, { type: 'timer' }, { type: 'stop' }];
   for (const state of states) {
     for (const event of events) {

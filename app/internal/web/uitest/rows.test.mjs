@@ -3,7 +3,7 @@ import test from 'node:test';
 
 process.env.TZ = 'Europe/Berlin';
 const { rows } = await import('../ui/model/rows.js');
-const { dayName, dayOf } = await import('../ui/model/dates.js');
+const { dayName, dayOf, isoDay } = await import('../ui/model/dates.js');
 
 const me = { id: 'me', name: 'Robin' };
 const minute = 60_000;
@@ -41,6 +41,13 @@ test('what is being sent comes last, and keeps its key when it is confirmed', ()
   assert.equal(confirmed.key, pending.key);
 });
 
+test('what was not sent stays when the session ends', () => {
+  const post = { nonce: 'n9', room: 'lobby', user: 'me', text: 'hi', at: noon, state: 'pending' };
+  const edit = { kind: 'edit', nonce: 'n10', room: 'lobby', user: 'me', of: 1, text: 'better', at: noon, state: 'pending' };
+  const list = show([said(1, 'me', noon)], { me: null, outbox: [post, edit] });
+  assert.deepEqual(list.filter((row) => row.kind === 'message').map((row) => row.text), ['better', 'hi']);
+});
+
 test('keys are unique, even when the clock went back a day', () => {
   const list = show([said(1, 'ada', noon), said(2, 'ada', noon - 86400_000), said(3, 'ada', noon)]);
   assert.equal(new Set(list.map((row) => row.key)).size, list.length);
@@ -49,6 +56,7 @@ test('keys are unique, even when the clock went back a day', () => {
 test('a day that is 23 hours long is one day', () => {
   const [start, end] = dayOf(new Date(2025, 2, 30, 12).getTime());
   assert.equal((end - start) / 3600_000, 23);
+  assert.equal(isoDay(start), '2025-03-30', 'here, not in Greenwich');
   assert.equal(dayName(end, end), 'Today');
   assert.equal(dayName(end - 1, end), 'Yesterday');
   assert.equal(dayName(start - 1, end).includes('Yesterday'), false);

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
 // Every view and state, at every size and in both lights, has no violation
 // that axe can find, and throws nothing.
 func TestViews(t *testing.T) {
-	b := openBrowser(t)
 	for _, v := range []struct {
 		name string
 		look look
 	}{{"desktop", desktop}, {"desktop-dark", desktop.inDark()}, {"phone", phone}, {"phone-dark", phone.inDark()}} {
 		t.Run(v.name, func(t *testing.T) {
-			site := openSite(t).start()
-			showViews(&browser{t: t, ctx: b.ctx}, site, v.name, v.look)
+			site := openSite(t)
+			site.fill("design", 300)
+			showViews(openBrowser(t), site.start(), v.name, v.look)
 		})
 	}
 }
@@ -29,6 +32,7 @@ func showViews(b *browser, site *site, name string, l look) {
 		t.Helper()
 		ada.shot(name + "-" + view)
 		ada.axe(view)
+		ada.fits(view)
 	}
 	ada.until(`!document.querySelector('#signin').hidden`)
 	check("1-signin")
@@ -111,7 +115,9 @@ func showViews(b *browser, site *site, name string, l look) {
 	ada.until(`document.querySelector('.message.pending')`)
 	check("15-away")
 	site.start()
-	ada.click("#banner button")
+	// It may have come back by itself meanwhile.
+	eval[any](ada, `(button => { if (button) { button.focus(); button.click() } })(document.querySelector('#banner.shown button:not([hidden])'))`)
+	ada.until(`document.activeElement === document.querySelector('#composer textarea')`)
 	ada.sees("This waits until we are back.")
 	ada.until(`document.querySelector('#banner').dataset.kind === 'back'`)
 	ada.shot(name + "-16-back")
@@ -125,36 +131,73 @@ func showViews(b *browser, site *site, name string, l look) {
 	grace.say("and one more")
 	ada.until(`document.querySelector('#pill .text').textContent === '1 new'`)
 	check("17-pill")
+	showRooms(ada, grace, check)
 	showAccount(ada, check)
+	showFailure(ada, site, check)
 	ada.healthy()
 	grace.healthy()
 }
 
-// showAccount keeps the guest's name, and leaves and comes back.
-func showAccount(ada *tab, check func(string)) {
+// showRooms finds a room in which much was said, and comes back to what is new.
+func showRooms(ada, grace *tab, check func(string)) {
 	open := func() {
 		if ada.look.touch {
 			ada.click("#header .menu")
 			ada.until(`document.querySelector('#rooms.open')`)
 		}
-		ada.click("#rooms .me")
-		ada.until(`document.querySelector('dialog#account').open`)
 	}
 	open()
+	ada.do("look for a room", sendKeys("#rooms .find input", "des"))
+	ada.until(`document.querySelector('#rooms .others [data-room="design"]') && document.querySelector('#rooms .create:not([hidden])')`)
+	check("18-find")
+	ada.click(`#rooms .others [data-room="design"]`)
+	ada.sees("message 300")
+	check("19-busy")
+	grace.say("Back to the lobby, everybody?")
+	grace.say("There is cake.")
+	ada.until(`document.title.startsWith('(')`)
+	open()
+	check("20-unread")
+	ada.click(`#rooms [data-room="lobby"]`)
+	ada.until(`document.querySelector('.divider')`)
+	check("21-divider")
+}
+
+// showFailure leaves something unsent behind and comes back as somebody else.
+func showFailure(ada *tab, site *site, check func(string)) {
+	site.stop()
+	ada.until(`document.querySelector('#banner.shown')?.dataset.kind === 'busy'`)
+	ada.say("Nobody has got this yet.")
+	ada.until(`document.querySelector('.message.pending')`)
+	ada.do("lose the session", call(network.ClearBrowserCookies, cdp.Empty{}))
+	site.start()
+	ada.untilWithin(longestWait, `!document.querySelector('#signin').hidden`)
+	check("27-ended")
+	ada.name = "Robin"
+	ada.click("#signin .other")
+	ada.do("be somebody else", chromedp.SetValue("#signin #name", ada.name), strike("\r"))
+	ada.live()
+	ada.until(`document.querySelector('.message.failed')`)
+	check("28-failed")
+	eval[any](ada, `document.querySelector('.message.failed .status button').click()`)
+	ada.sees("Nobody has got this yet.")
+}
+
+// showAccount keeps the guest's name, and leaves and comes back.
+func showAccount(ada *tab, check func(string)) {
+	ada.openAccount()
 	ada.until(`!document.querySelector('#account .keep').hidden`)
-	check("18-guest")
+	check("22-guest")
 	ada.do("keep the name", sendKeys(`#account .keep [name="password"]`, "correct horse battery\r"))
 	ada.until(`document.querySelector('#account .done').textContent !== ''`)
-	eval[any](ada, `document.querySelectorAll('#account details').forEach(d => { d.open = true })`)
-	check("19-account")
+	check("23-account")
 	ada.do("be refused", sendKeys(`#account .change [name="old"]`, "not my password"), sendKeys(`#account .change [name="password"]`, "battery staple horse\r"))
 	ada.until(`document.querySelector('#account .problem').textContent !== ''`)
-	check("20-refused")
+	check("24-refused")
 	ada.click("#account .signout")
 	ada.until(`!document.querySelector('#signin').hidden && !document.querySelector('#account').open`)
 	ada.click("#signin .other")
-	check("21-signin")
-	ada.do("sign in", sendKeys("#signin #name", ada.name), sendKeys("#signin #password", "correct horse battery\r"))
-	ada.live()
+	check("25-signin")
+	ada.signInWith("correct horse battery")
 	ada.sees("line 39")
 }

@@ -25,7 +25,6 @@ const FRESH_MS = 5_000; // a line this recent makes a probe needless
 
 const CLOSE_STOP = 4500; // this close code and above: trying again cannot help
 const CLOSE_SIGNED_OUT = 4501;
-const CLOSE_NO_SESSION = 4502; // what an older build says for it
 const CLOSE_BANNED = 4503;
 const CLOSE_VERSION = 4504;
 const CLOSE_ASK = 4401; // the session or its name is another now: ask, then come back
@@ -140,7 +139,6 @@ function reason(code) {
     case CLOSE_VERSION:
       return 'version';
     case CLOSE_SIGNED_OUT:
-    case CLOSE_NO_SESSION:
       return 'session';
     case CLOSE_BANNED:
       return 'banned';

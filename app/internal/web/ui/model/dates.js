@@ -12,6 +12,13 @@ export const clock = (ts) => hourMinute.format(ts);
 export const exact = (ts) => full.format(ts);
 export const iso = (ts) => new Date(ts).toISOString();
 
+// isoDay is the local day of a moment, 2025-03-09.
+export function isoDay(ts) {
+  const date = new Date(ts);
+  const two = (n) => String(n).padStart(2, '0');
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
 // dayOf returns the local day around ts as [start, end). Days have 23 to 25
 // hours: never add 24.
 export function dayOf(ts) {

@@ -13,6 +13,7 @@ import { apply } from './fold.js';
 import { isPost } from './outbox.js';
 
 const GROUP_MS = 5 * 60 * 1000; // messages of one author this close form a group
+const nobody = Object.freeze({ id: '', name: '' }); // once the session has ended
 
 export function rows({ timeline, outbox, room, me, divider }) {
   const list = [];
@@ -22,7 +23,7 @@ export function rows({ timeline, outbox, room, me, divider }) {
   const days = new Map();
   let previous = null;
   let divided = divider === null;
-  for (const message of messages(timeline, outbox, room, me)) {
+  for (const message of messages(timeline, outbox, room, me ?? nobody)) {
     const newDay = message.ts < day[0] || message.ts >= day[1];
     if (newDay) {
       day = dayOf(message.ts);
@@ -74,8 +75,8 @@ function row(message, me, changes) {
   }
   return {
     key: `${message.user.id} ${message.nonce}`, seq: message.seq, ts: message.ts, text: shown.text ?? '',
-    user: message.user.id, name: message.user.name, mine: message.user.id === me?.id,
+    user: message.user.id, name: message.user.name, mine: message.user.id === me.id,
     state: waiting?.state ?? 'sent', msg: waiting?.msg ?? '', nonce: waiting?.nonce ?? message.nonce,
-    edited: shown.edited ?? 0, deleted: Boolean(shown.deleted), reactions: shown.reactions, change: waiting?.kind ?? '', me: me?.name ?? '',
+    edited: shown.edited ?? 0, deleted: Boolean(shown.deleted), reactions: shown.reactions, change: waiting?.kind ?? '', me: me.name,
   };
 }

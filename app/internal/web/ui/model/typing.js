@@ -6,6 +6,13 @@ export const TELL_MS = 3_000; // how often this page tells of its own typing
 
 export const hear = (typing, { room, users }, now) => ({ ...typing, [room]: { names: users ?? [], until: now + BELIEVED_MS } });
 
+// spoke takes out those who have said what they were writing.
+export function spoke(typing, room, names) {
+  const told = typing[room];
+  if (!told?.names.some((name) => names.includes(name))) return typing;
+  return { ...typing, [room]: { ...told, names: told.names.filter((name) => !names.includes(name)) } };
+}
+
 // namesOf are those who write in a room now, without oneself.
 export function namesOf({ typing, me, now }, room) {
   const { names, until } = typing[room] ?? { names: [], until: 0 };

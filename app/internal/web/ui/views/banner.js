@@ -11,8 +11,13 @@ export function mountBanner(root, client) {
   const text = root.querySelector('.text');
   const button = root.querySelector('button');
   let action = null;
+  let returnTo = null;
 
-  button.addEventListener('click', () => action?.run(client));
+  button.addEventListener('focus', (event) => (returnTo = event.relatedTarget));
+  button.addEventListener('click', () => {
+    action?.run(client);
+    returnTo?.focus(); // the button goes away
+  });
 
   return (state) => {
     const word = banner(state.conn, state.notice, state.now);

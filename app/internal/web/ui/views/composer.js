@@ -87,7 +87,8 @@ export function mountComposer(form, client) {
       show(text, editing === null ? `Message #${room}` : 'Edit your message');
     }
     edited.hidden = editing === null;
-    if (state.me && focused !== room) {
+    if (!state.me) focused = null;
+    else if (focused !== room) {
       focused = room;
       if (!matchMedia('(pointer: coarse)').matches && state.target === null) field.focus(); // on a phone it would raise the keyboard
     }

@@ -13,8 +13,10 @@ export function mountMenu(dialog, client, composer) {
   const show = mountDialog(dialog, client.closeMenu);
   let shown = null;
 
-  // Arrow keys walk through the buttons.
+  // Arrow keys walk through the buttons. Enter that is held down has opened the
+  // menu; it chooses nothing.
   dialog.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && event.repeat) event.preventDefault();
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();

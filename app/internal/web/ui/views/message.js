@@ -2,7 +2,7 @@
 import { element } from './element.js';
 import { avatar } from './avatar.js';
 import { hueOf } from '../model/avatar.js';
-import { clock, dayName, exact, iso } from '../model/dates.js';
+import { clock, dayName, exact, iso, isoDay } from '../model/dates.js';
 import { counted } from '../model/fold.js';
 import { tokens } from '../model/links.js';
 import { mentioned } from '../model/mention.js';
@@ -16,7 +16,7 @@ export function row(item, client) {
         element('h2', {}, `#${item.room}`),
         element('p', {}, item.empty ? 'Nobody has said anything here yet. Be the first, or invite others with the address of this page.' : 'This is where the room begins.'));
     case 'day':
-      return element('li', { class: 'day' }, element('time', { datetime: iso(item.ts).slice(0, 10) }, item.name));
+      return element('li', { class: 'day' }, element('time', { datetime: isoDay(item.ts) }, item.name));
     case 'unread':
       return element('li', { class: 'divider' }, element('span', {}, 'New'));
     default:
@@ -26,11 +26,27 @@ export function row(item, client) {
 
 export function updateRow(node, item, client) {
   const fresh = row(item, client);
-  const focused = node === document.activeElement;
+  const focused = node.contains(document.activeElement);
   node.className = fresh.className;
   node.id = fresh.id;
-  node.replaceChildren(...fresh.childNodes);
-  if (focused) node.focus();
+  renew(node, [...fresh.childNodes]);
+  if (focused && !node.contains(document.activeElement)) node.focus({ preventScroll: true });
+}
+
+// renew gives node other parts. What looks the same stays, and with it a
+// selection, or a touch that is under way; but not the status, whose buttons
+// may have become another message's.
+function renew(node, parts) {
+  let place = node.firstChild;
+  for (const part of parts) {
+    if (place?.isEqualNode(part) && part.className !== 'status') place = place.nextSibling;
+    else node.insertBefore(part, place);
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
 }
 
 export const withDayName = (item, now) => (item.kind === 'day' ? { ...item, name: dayName(item.ts, now) } : item);

@@ -110,7 +110,7 @@ export function mountMessages({ scroller, list, pill, composer }, client) {
   }
 
   function keepPlace(anchor) {
-    if (anchor) scroller.scrollTop += anchor.node.getBoundingClientRect().top - anchor.top;
+    if (anchor) scroller.scrollTop += anchor.node.getBoundingClientRect()[anchor.edge] - anchor.at;
     else toBottom();
     settle();
   }
@@ -126,18 +126,22 @@ function nodeAt(list, seq) {
 const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 // firstVisible finds the message at the top of what can be seen, by halving:
-// the list may be long. Rows that stick to the top say nothing about a place.
+// the list may be long. Its lower edge is what the rest hangs on: it may lose
+// its author when older ones join it.
 function firstVisible(scroller, list) {
-  const edge = scroller.getBoundingClientRect().top;
+  const view = scroller.getBoundingClientRect();
   const nodes = list.getElementsByClassName('message');
   let [low, high] = [0, nodes.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (nodes[middle].getBoundingClientRect().bottom > edge) high = middle;
+    if (nodes[middle].getBoundingClientRect().bottom > view.top) high = middle;
     else low = middle + 1;
   }
   const node = nodes[low];
-  return node ? { node, top: node.getBoundingClientRect().top } : null;
+  if (!node) return null;
+  const box = node.getBoundingClientRect();
+  const edge = box.bottom < view.bottom ? 'bottom' : 'top';
+  return { node, edge, at: box[edge] };
 }
 
 // roving makes the list one stop of the Tab key; arrows move within it, Escape

@@ -35,7 +35,7 @@ export function mountSignIn(root, client) {
     if (show && root.hidden) {
       root.hidden = false;
       password.value = '';
-      input.focus();
+      input.select(); // the name that was, to go on with or to type over
     }
     root.hidden = !show;
     if (!show) return;
