@@ -10,6 +10,8 @@ RELEASE  ?= dist/simpletalk-$(COMMIT).tar.gz
 # The servers of the tests, MongoDB's and NATS's: modules of their own.
 FERRETDB   = app/internal/mongo/ferretdb
 NATSSERVER = app/internal/nats/natsserver
+# What the fan-out is measured against, likewise.
+CENTRIFUGE = app/internal/load/fanout/centrifuge
 
 # -race needs cgo, and cgo a C compiler.
 CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
@@ -72,6 +74,7 @@ check: ## check that go.mod and go.sum say exactly what the sources need
 	$(GO) mod tidy -diff
 	cd $(FERRETDB) && CGO_ENABLED=0 $(GO) vet . && $(GO) mod verify && $(GO) mod tidy -diff
 	cd $(NATSSERVER) && CGO_ENABLED=0 $(GO) vet . && $(GO) mod verify && $(GO) mod tidy -diff
+	cd $(CENTRIFUGE) && $(GO) mod verify && $(GO) mod tidy -diff # only make bench builds it
 
 vuln: ## check that no known vulnerability is reached; asks vuln.go.dev
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...

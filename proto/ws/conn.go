@@ -23,6 +23,9 @@ const Linger = time.Second
 // close.
 var ErrSlow = errors.New("ws: the peer does not read")
 
+// ErrBusy: the peer has not read the frame before this one yet.
+var ErrBusy = errors.New("ws: the peer has not read the frame before")
+
 // CloseError is the close frame of the peer (RFC 6455 section 7.1.5).
 type CloseError struct {
 	Code   int // 1005 when the frame named none
@@ -214,6 +217,16 @@ func (c *Conn) Write(p []byte) error { return write(p, c.wire.send) }
 // message that it was given.
 func (c *Conn) TryWrite(p []byte) error { return write(p, c.wire.sendNow) }
 
+// Offer is TryWrite that does not wait for the peer either. While the kernel has
+// not taken the frame before whole it returns [ErrBusy] at once and nothing has
+// been sent; [Conn.AwaitPeer] tells when to try again. What it takes of p a part
+// of, it sees to the rest of.
+func (c *Conn) Offer(p []byte) error { return write(p, c.wire.offer) }
+
+// AwaitPeer waits until the kernel has taken what the peer would not read, at most
+// the write timeout, or until nothing can be sent any more.
+func (c *Conn) AwaitPeer() { c.wire.awaitPeer() }
+
 func write(p []byte, send func([]byte) error) error {
 	b := frames.Get().(*[]byte)
 	*b = append(appendHeader((*b)[:0], opText, len(p)), p...)
@@ -221,7 +234,7 @@ func write(p []byte, send func([]byte) error) error {
 	if cap(*b) <= keepMessage {
 		frames.Put(b)
 	}
-	if err != nil && err != ErrSlow && err != ErrMoved && err != ErrStill {
+	if err != nil && err != ErrSlow && err != ErrMoved && err != ErrStill && err != ErrBusy {
 		return fmt.Errorf("ws: write: %w", err)
 	}
 	return err

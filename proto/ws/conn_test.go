@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -322,6 +323,62 @@ func TestSlowPeer(t *testing.T) {
 		}
 	}
 	p.wantClose(4000, "slow")
+}
+
+// TestOffer: an offer never waits for the peer. What was begun is completed, what
+// was refused was not begun, and AwaitPeer tells when to go on.
+func TestOffer(t *testing.T) {
+	p := serve(t, Options{}, nil, echo)
+	message := func(n int) []byte { return append(bytes.Repeat([]byte("x"), 60000), strconv.Itoa(n)...) }
+	taken := 0
+	var err error
+	for began := time.Now(); err == nil; taken++ {
+		if time.Since(began) > patience {
+			t.Fatal("the kernel takes everything")
+		}
+		err = p.ws.Offer(message(taken))
+	}
+	taken-- // the one that was refused
+	if err != ErrBusy {
+		t.Fatalf("got %v, want %v", err, ErrBusy)
+	}
+	awaited := make(chan struct{})
+	go func() {
+		defer close(awaited)
+		p.ws.AwaitPeer()
+	}()
+	select {
+	case <-awaited:
+		t.Fatal("the peer has read nothing")
+	case <-time.After(50 * time.Millisecond):
+	}
+	for n := range taken {
+		if first, got := p.receive(); first != 0x81 || !bytes.Equal(got, message(n)) {
+			t.Fatalf("message %d: got %x with %d bytes", n, first, len(got))
+		}
+	}
+	<-awaited
+	if err := p.ws.Offer([]byte("on")); err != nil {
+		t.Errorf("then: %v", err)
+	}
+	if _, got := p.receive(); string(got) != "on" {
+		t.Errorf("got %.20q, want what was offered then", got)
+	}
+}
+
+// TestOfferTimesOut: a peer that never reads is slow in the end, and who awaits it
+// is told to look.
+func TestOfferTimesOut(t *testing.T) {
+	p := serve(t, Options{WriteTimeout: 200 * time.Millisecond}, nil, echo)
+	for began := time.Now(); p.ws.Offer(make([]byte, 60000)) == nil; {
+		if time.Since(began) > patience {
+			t.Fatal("the kernel takes everything")
+		}
+	}
+	p.ws.AwaitPeer()
+	if err := p.ws.Offer([]byte("x")); err != ErrSlow {
+		t.Errorf("got %v, want %v", err, ErrSlow)
+	}
 }
 
 func TestCloseIsBounded(t *testing.T) {

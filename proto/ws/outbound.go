@@ -39,6 +39,15 @@ const (
 	writerBroken               // the kernel refused: nothing can follow
 )
 
+// waiting is what a frame waits for before it is begun.
+type waiting uint8
+
+const (
+	waitForAll  waiting = iota // until the connection is ours to write, and the peer reads
+	waitForPeer                // until the peer reads: not through a move
+	waitForNone
+)
+
 // Write takes a whole control frame from the library: a pong, or a close when
 // the peer closed or broke the protocol.
 func (w *wire) Write(frame []byte) (int, error) {
@@ -58,7 +67,7 @@ func (w *wire) Write(frame []byte) (int, error) {
 func (w *wire) send(frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.put(frame, true)
+	return w.put(frame, waitForAll)
 }
 
 // sendNow is send that does not wait for a connection which stands still, or is
@@ -66,11 +75,18 @@ func (w *wire) send(frame []byte) error {
 func (w *wire) sendNow(frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.put(frame, false)
+	return w.put(frame, waitForPeer)
 }
 
-// put is send with mu held; patient says whether it waits out a move.
-func (w *wire) put(frame []byte, patient bool) error {
+// offer is sendNow that does not wait for the peer either: then ErrBusy.
+func (w *wire) offer(frame []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.put(frame, waitForNone)
+}
+
+// put is send with mu held.
+func (w *wire) put(frame []byte, p waiting) error {
 	for {
 		switch {
 		case w.state == moved:
@@ -79,13 +95,18 @@ func (w *wire) put(frame []byte, patient bool) error {
 			return net.ErrClosed
 		case w.writer == writerStuck:
 			return ErrSlow
-		case !patient && w.state != serving:
+		case p != waitForAll && w.state != serving:
 			return ErrStill
 		case !w.state.owned():
 			w.wait()
 		case w.state == freezing && len(w.queue) > 0 && len(w.queue)+len(frame) <= maxQueued:
 			w.queue = append(w.queue, frame...) // to travel
 			return nil
+		case p == waitForNone && len(w.queue) > 0:
+			if w.writer == writerIdle {
+				w.flushAside()
+			}
+			return ErrBusy
 		case w.writer == writerFlushing:
 			w.wait()
 		case len(w.queue) > 0:
@@ -93,24 +114,47 @@ func (w *wire) put(frame []byte, patient bool) error {
 				return err
 			}
 		default:
-			return w.begin(frame)
+			return w.begin(frame, p)
 		}
 	}
 }
 
 // begin writes a frame while nothing else is under way: at once if the kernel
 // takes it, which costs no deadline.
-func (w *wire) begin(frame []byte) error {
+func (w *wire) begin(frame []byte, p waiting) error {
 	w.said = time.Since(w.born)
 	w.queue = frame
 	if err := w.drainNow(); err != nil || len(w.queue) == 0 {
 		return err
 	}
 	w.queue = slices.Clone(w.queue) // frame is the caller's
-	if w.flushed(0) {
+	switch {
+	case w.flushed(0):
+		return nil
+	case p == waitForNone:
+		w.flushAside()
 		return nil
 	}
 	return w.flush(0)
+}
+
+// flushAside has the queue flushed while nobody waits for it, but whoever calls
+// awaitPeer.
+func (w *wire) flushAside() {
+	w.writer = writerFlushing
+	go func() { // ends with the queue, the timeout or the connection
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.flush(0)
+	}()
+}
+
+func (w *wire) awaitPeer() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.writer == writerFlushing && !w.state.over() {
+		w.wait()
+	}
 }
 
 // drainNow writes what the kernel takes without waiting.
@@ -226,12 +270,7 @@ func (w *wire) restart() {
 	if stuck || w.writer == writerFlushing || w.drainNow() != nil || len(w.queue) == 0 {
 		return
 	}
-	w.writer = writerFlushing
-	go func() { // ends with the queue, the timeout or the connection
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.flush(0)
-	}()
+	w.flushAside()
 }
 
 // end sends a close frame as the last one, and bounds everything that is still

@@ -45,7 +45,7 @@ type Service struct {
 	Recover func(c *Conn)
 
 	// Live tells that connections stood still and do not any more: this worker
-	// has taken over, or a swap was taken back. What a TryWrite could not send
+	// has taken over, or a swap was taken back. What a TryWrite or Offer could not send
 	// can be sent now.
 	Live func()
 }

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -16,13 +18,19 @@ type counter struct {
 }
 
 func (c *counter) Send(lines []byte) error {
-	all := wire.Lines(lines)
-	m, err := wire.ParseServer(all[len(all)-1])
-	if l, ok := m.(*wire.Live); ok && err == nil && l.Seq >= c.target {
-		c.done.Done()
+	for _, line := range wire.Lines(lines) {
+		if !bytes.HasPrefix(line, []byte(`{"t":"live"`)) {
+			continue
+		}
+		m, err := wire.ParseServer(line)
+		if l, ok := m.(*wire.Live); ok && err == nil && l.Seq >= c.target {
+			c.done.Done()
+		}
 	}
 	return nil
 }
+
+func (c *counter) Await() {}
 
 // taker counts what it is told, without reading it.
 type taker struct {
@@ -36,6 +44,8 @@ func (c *taker) Send(lines []byte) error {
 	c.mu.Unlock()
 	return nil
 }
+
+func (c *taker) Await() {}
 
 func (c *taker) got() int {
 	c.mu.Lock()
@@ -106,6 +116,44 @@ func BenchmarkResume(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkHerd is 5000 members who come back at once, from the first Join to the
+// last live. Each has missed the last 20 events, and says which one it holds.
+func BenchmarkHerd(b *testing.B) {
+	const members = 5000
+	store := filled(b, 1000)
+	held, err := store.After(b.Context(), "lobby", 979, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	at := Cursor{Seq: 980, At: held[0].At.UnixMilli()}
+	b.ReportAllocs()
+	for range b.N {
+		b.StopTimer()
+		h := NewHub(Options{Store: store})
+		ctx, cancel := context.WithCancel(b.Context())
+		var running, done sync.WaitGroup
+		running.Go(func() { h.Run(ctx) })
+		done.Add(members)
+		all := make([]*Member, members)
+		for i := range all {
+			all[i] = h.Connect(User{ID: fmt.Sprint(i), Name: fmt.Sprint("user ", i)}, &counter{target: 1000, done: &done})
+		}
+		b.StartTimer()
+		for _, m := range all {
+			m.Join("lobby", at)
+		}
+		done.Wait()
+		b.StopTimer()
+		for _, m := range all {
+			m.Close()
+		}
+		cancel()
+		running.Wait()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.N*members)/b.Elapsed().Seconds(), "members/s")
 }
 
 // BenchmarkPost is from Post to its commit, by many at once.

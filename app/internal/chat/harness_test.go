@@ -41,15 +41,19 @@ type screen struct {
 	lines   []any
 	resets  int
 	broken  error
-	gate    chan struct{} // if not nil, Send waits for it
+	gate    chan struct{} // if not nil, the client does not read until it is closed
 }
 
 func (s *screen) Send(lines []byte) error {
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
-	if gate != nil {
-		<-gate
+	select {
+	case <-gate:
+	default:
+		if gate != nil {
+			return ErrBusy
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,6 +70,15 @@ func (s *screen) Send(lines []byte) error {
 		s.take(m)
 	}
 	return nil
+}
+
+func (s *screen) Await() {
+	s.mu.Lock()
+	gate := s.gate
+	s.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
 }
 
 func (s *screen) take(m any) {

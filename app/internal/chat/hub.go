@@ -81,7 +81,7 @@ type Hub struct {
 	held      atomic.Bool  // nobody is told of presence, see Hold
 	wakes     atomic.Int64
 	stopped   chan struct{} // closed when Run ends
-	flushers  sync.WaitGroup
+	tellers   *tellers
 	fillers   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -103,6 +103,7 @@ func NewHub(o Options) *Hub {
 		greet:    make(chan struct{}, 1),
 		glance:   make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
+		tellers:  newTellers(),
 		rooms:    map[string]*room{},
 		users:    map[string]*Member{},
 		named:    map[identity]int{},
@@ -129,7 +130,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	loops.Wait()
 	close(h.stopped)
 	h.fillers.Wait()
-	h.flushers.Wait()
+	h.tellers.running.Wait()
 	return nil
 }
 
@@ -263,9 +264,7 @@ func (h *Hub) tick(now time.Time) {
 
 // resume tells the members that wait.
 func (h *Hub) resume() {
-	for _, m := range h.takeStalled() {
-		m.mark()
-	}
+	h.tellers.add(claimed(slices.Values(h.takeStalled()))...)
 }
 
 func (h *Hub) forget(r *room) {

@@ -15,18 +15,26 @@ import (
 // another process: nothing was sent.
 var ErrStill = errors.New("the client stands still")
 
+// ErrBusy is an [Outlet]'s answer while its client does not read: nothing was
+// sent.
+var ErrBusy = errors.New("the client does not read")
+
 // Outlet is a member's way to its client.
 type Outlet interface {
-	// Send writes lines as one frame. It may wait for a client that does not
-	// read, for a bounded time. After [ErrStill] it is called again, with the
-	// same lines and perhaps more, after [Hub.Wake]; after any other error it is
-	// not. lines is valid only during the call.
+	// Send writes lines as one frame, without waiting for the client. After
+	// [ErrStill] it is called again, with the same lines and perhaps more, after
+	// [Hub.Wake], and after [ErrBusy] when Await has returned; after any other
+	// error it is not. lines is valid only during the call.
 	Send(lines []byte) error
+
+	// Await waits, for a bounded time, until the client reads or Send has another
+	// error to tell.
+	Await()
 }
 
 // Member is one connection of a user. It has no queue: in each room it has a
-// cursor, and a goroutine that lives while there is something to tell writes
-// everything from the cursor to the head in one frame.
+// cursor, and one of a few tellers writes everything from the cursor to the head
+// in one frame.
 //
 // Open, Join, Leave, Post and Close are called by one goroutine, the one that
 // reads the client's messages.
@@ -51,7 +59,7 @@ type Member struct {
 // the last.
 const (
 	memberIdle     int32 = iota // nothing to tell
-	memberFlushing              // a goroutine tells
+	memberFlushing              // it is a teller's, or waits for one
 	memberMarked                // the same, and there is something new
 	memberClosed
 )
@@ -189,53 +197,67 @@ func (m *Member) Close() {
 	m.hub.disconnected(m)
 }
 
-// mark says that there may be something to tell. It takes no lock and never
-// blocks.
+// mark says that there may be something to tell. It never blocks.
 func (m *Member) mark() {
+	if m.claim() {
+		m.hub.tellers.add(m)
+	}
+}
+
+// claim is mark, and reports whether the caller has to find it a teller.
+func (m *Member) claim() bool {
 	for {
 		switch s := m.state.Load(); s {
 		case memberIdle:
 			if m.state.CompareAndSwap(s, memberFlushing) {
-				m.hub.flushers.Add(1)
-				go m.flush()
-				return
+				return true
 			}
 		case memberFlushing:
 			if m.state.CompareAndSwap(s, memberMarked) {
-				return
+				return false
 			}
 		default:
-			return
+			return false
 		}
 	}
 }
 
-// flush tells until nothing is left.
-func (m *Member) flush() {
-	defer m.hub.flushers.Done()
+// flush tells until nothing is left. In a hurry it waits for nobody, neither the
+// client nor the store: if it had to, it reports false and the member is still
+// the caller's.
+func (m *Member) flush(hurry bool) (done bool) {
+	store := m.hub.store
+	if hurry {
+		store = noStore{}
+	}
 	for {
 		m.state.CompareAndSwap(memberMarked, memberFlushing) // this round covers it
 		wakes := m.hub.wakes.Load()
-		d, err := m.round()
-		if err != nil {
+		d, err := m.round(store)
+		switch busy := errors.Is(err, ErrBusy); {
+		case busy && !hurry:
+			m.out.Await()
+			continue
+		case err != nil && !busy:
 			m.state.Store(memberClosed)
-			return
-		}
-		if d == dueLater && !m.hub.later(m, wakes) {
+			return true
+		case hurry && (busy || d == dueLater):
+			return false
+		case d == dueLater && !m.hub.later(m, wakes):
 			d = dueMore
 		}
 		if d != dueMore && m.state.CompareAndSwap(memberFlushing, memberIdle) || m.state.Load() == memberClosed {
-			return
+			return true
 		}
 	}
 }
 
 // round tells one frame of what is due.
-func (m *Member) round() (due, error) {
+func (m *Member) round(store Store) (due, error) {
 	f := frames.Get().(*frame)
 	defer f.free()
 	m.look(f)
-	left := f.gather(m.hub.store)
+	left := f.gather(store)
 	if len(f.lines) == 0 {
 		return m.keep(f, left), nil
 	}

@@ -40,6 +40,8 @@ func (p *passage) Send(lines []byte) error {
 	return p.screen.Send(lines)
 }
 
+func (p *passage) Await() { p.screen.Await() }
+
 func (p *passage) set(still, moved bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,6 +190,8 @@ func (o *sleepyOutlet) Send([]byte) error {
 	o.asked <- struct{}{}
 	return <-o.answer
 }
+
+func (o *sleepyOutlet) Await() {}
 
 // A store that hangs holds up neither a leave nor a move.
 func TestAHungReadHoldsUpNobody(t *testing.T) {

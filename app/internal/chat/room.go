@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -124,12 +125,8 @@ func (r *room) extend(events []Event) {
 	r.wake()
 }
 
-// wake marks every member. mu is held; marking takes no lock.
-func (r *room) wake() {
-	for m := range r.members {
-		m.mark()
-	}
-}
+// wake marks every member. mu is held.
+func (r *room) wake() { r.hub.tellers.add(claimed(maps.Keys(r.members))...) }
 
 // fillIfBehind starts reading when there is more than the tail holds and
 // somebody who wants it. mu is held.

@@ -86,6 +86,8 @@ type sink struct{ events *atomic.Int64 }
 // eventPrefix begins every event's line.
 var eventPrefix = []byte(`{"t":"` + string(wire.KindEvent) + `"`)
 
+func (sink) Await() {}
+
 func (s sink) Send(lines []byte) error {
 	for _, line := range wire.Lines(lines) {
 		if len(line) > len(eventPrefix) && string(line[:len(eventPrefix)]) == string(eventPrefix) {

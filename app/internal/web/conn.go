@@ -442,14 +442,22 @@ func (c *conn) flush() {
 	}
 }
 
-// Send implements [chat.Outlet]. It is for what is said unasked.
-func (c *conn) Send(lines []byte) error { return c.outcome(c.ws.TryWrite(lines)) }
+// Send implements [chat.Outlet].
+func (c *conn) Send(lines []byte) error { return c.outcome(c.ws.Offer(lines)) }
+
+// Await implements [chat.Outlet].
+func (c *conn) Await() { c.ws.AwaitPeer() }
+
+// tell is Send that waits for a client that does not read.
+func (c *conn) tell(line []byte) error { return c.outcome(c.ws.TryWrite(line)) }
 
 // outcome closes the connection if a write took too long.
 func (c *conn) outcome(err error) error {
 	switch err {
 	case ws.ErrStill:
 		return chat.ErrStill
+	case ws.ErrBusy:
+		return chat.ErrBusy
 	case ws.ErrSlow:
 		c.server.o.Log.Debug("client does not read", "user", c.user.ID)
 		c.server.o.Meter.Slow()
@@ -468,7 +476,7 @@ func (c *conn) goodbye(why wire.Why, after time.Duration) {
 	}
 	bye := wire.AppendLine(nil, &wire.Bye{T: wire.KindBye, Why: why, AfterMS: after.Milliseconds()})
 	for {
-		switch c.Send(bye) {
+		switch c.tell(bye) {
 		case chat.ErrStill:
 			if !c.server.pause(drainPoll) {
 				return
@@ -489,7 +497,7 @@ func (c *conn) goodbye(why wire.Why, after time.Duration) {
 // dismiss closes a connection that did not do what it should, unless it stands
 // still: then the client was not read.
 func (c *conn) dismiss(code int, reason string) {
-	if c.Send(pingLine) != chat.ErrStill {
+	if c.tell(pingLine) != chat.ErrStill {
 		c.ws.Close(code, reason)
 	}
 }
@@ -497,7 +505,7 @@ func (c *conn) dismiss(code int, reason string) {
 // ping asks for a sign of life.
 func (c *conn) ping() {
 	before := c.pinged.Swap(int64(c.server.now()))
-	if c.Send(pingLine) == chat.ErrStill {
+	if c.tell(pingLine) == chat.ErrStill {
 		c.pinged.Store(before)
 	}
 }

@@ -169,7 +169,7 @@ func (c *conn) ending(id auth.Identity, err error) (ending, error) {
 // away, to a process that looks for itself.
 func (c *conn) end(e ending) {
 	for {
-		switch c.Send(pingLine) {
+		switch c.tell(pingLine) {
 		case chat.ErrStill:
 			if !c.server.pause(drainPoll) {
 				return
