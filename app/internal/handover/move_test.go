@@ -284,7 +284,7 @@ func TestAStopClosesEverybody(t *testing.T) {
 func TestTheWaitForHelloTravels(t *testing.T) {
 	b := newBoss(t, 10)
 	store := chat.NewMemory()
-	const limit = time.Second
+	const limit = 3 * time.Second // long enough to tell a wait that goes on from one that begins anew
 	short := func(o *web.Options) { o.HelloTimeout, o.PingEvery = limit, 100*time.Millisecond }
 	old := b.start(store, short)
 	old.takeOver()

@@ -82,6 +82,12 @@ func (p *part) arrive(s rollStage, goOn func()) {
 		return
 	}
 	r.waiting[s] = append(r.waiting[s], func() { p.in.mail.post(goOn) })
+	r.passOn(s)
+}
+
+// passOn has all parts go on that wait at a stage, if those are all. The mutex is
+// held.
+func (r *Roll) passOn(s rollStage) {
 	if len(r.waiting[s]) < r.size {
 		return
 	}
@@ -89,6 +95,13 @@ func (p *part) arrive(s rollStage, goOn func()) {
 		each()
 	}
 	r.waiting[s] = nil
+}
+
+// count is over how many instances it is.
+func (r *Roll) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.size
 }
 
 // giveUp has p's instance take back what it has done. The roll's mutex is held.
@@ -173,6 +186,9 @@ func (r *Roll) complete() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.size = len(r.parts)
+	for s := range rollStages {
+		r.passOn(s)
+	}
 }
 
 // giveUp takes back what d, which fails elsewhere, has done here.

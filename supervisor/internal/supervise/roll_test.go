@@ -49,8 +49,15 @@ func playAll(t *testing.T, n int, cfg Config, scene func(c *company)) {
 // reload deploys to all.
 func (c *company) reload() (id string) {
 	c.Helper()
+	id, _ = c.reloadOf(len(c.all))
+	return id
+}
+
+// reloadOf is reload as if there were so many instances.
+func (c *company) reloadOf(instances int) (id string, roll *Roll) {
+	c.Helper()
 	id = c.book.Begin("chat", "test")
-	roll := c.book.Roll(id, len(c.all))
+	roll = c.book.Roll(id, instances)
 	for i, s := range c.all {
 		cfg := c.cfg
 		cfg.Index = i
@@ -59,7 +66,7 @@ func (c *company) reload() (id string) {
 		}
 	}
 	synctest.Wait()
-	return id
+	return id, roll
 }
 
 // expect checks every instance.
@@ -89,6 +96,22 @@ func TestNobodyTakesOverBeforeAllAreReady(t *testing.T) {
 			s.expect(Swapping, 1)
 		}
 		pass(2 * time.Second)
+		c.expect(Running, 2)
+		c.verdict(id, control.Accepted)
+	})
+}
+
+// An instance that was lost with a supervisor before is not waited for, also by those
+// that are ready already.
+func TestALostInstanceIsNotWaitedFor(t *testing.T) {
+	playAll(t, 2, Config{Bake: 10 * time.Second}, func(c *company) {
+		id, roll := c.reloadOf(3)
+		pass(time.Second)
+		c.expect(Swapping, 1)
+		roll.complete()
+		pass(time.Second)
+		c.expect(Baking, 2)
+		pass(10 * time.Second)
 		c.expect(Running, 2)
 		c.verdict(id, control.Accepted)
 	})

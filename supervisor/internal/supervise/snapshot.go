@@ -107,7 +107,7 @@ func rollSize(d *deploy) int {
 	if d == nil || d.part == nil {
 		return 0
 	}
-	return d.part.roll.size
+	return d.part.roll.count()
 }
 
 // tables enters plans and builds in a snapshot, each once.

@@ -42,13 +42,12 @@ export function createAccount({ store, api, become, ended }) {
 
     // keep gives the guest's name a password.
     keep: (password, code) => doing(async () => {
-      await api.keepName(password, code);
-      become({ ...store.state.me, guest: false });
+      become(await api.keepName(password, code));
       await refresh();
     }, 'The name is yours. Sign in with it anywhere.'),
 
     changePassword: (before, after) => doing(async () => {
-      await api.changePassword(before, after);
+      become(await api.changePassword(before, after));
       await refresh();
     }, 'Your password is changed. Every other device is signed out.'),
 

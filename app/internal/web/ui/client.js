@@ -457,9 +457,9 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       if (store.state.signingIn) return;
       store.set({ signingIn: true, signInError: '' });
       try {
-        become(await api.signIn(name, password));
+        const me = await api.signIn(name, password);
         store.set({ signingIn: false });
-        happen({ type: 'start' });
+        this.become(me);
       } catch (error) {
         store.set({ signingIn: false, signInError: error.status ? error.message : 'The server cannot be reached. Try again.' });
       }
@@ -559,7 +559,11 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
       settle();
     },
 
-    become,
+    // become is told who has this browser's session now.
+    become(me) {
+      become(me);
+      if (store.state.conn.name === 'stopped' && store.state.conn.why === 'session') happen({ type: 'start' });
+    },
 
     // ended is told that this session is no more.
     ended: () => happen({ type: 'unauthorized' }),

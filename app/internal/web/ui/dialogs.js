@@ -2,6 +2,7 @@
 // no part of the first page; it is fetched as soon as that has nothing to do.
 import { createAccount } from './account.js';
 import { createSearch } from './search.js';
+import * as api from './platform/accounts.js';
 import { element } from './views/element.js';
 import { mountAccount } from './views/account.js';
 import { mountMenu } from './views/menu.js';
@@ -13,7 +14,7 @@ const styled = () => new Promise((resolve, reject) => {
 });
 
 // mountDialogs resolves to what opens them, {account, search}.
-export async function mountDialogs({ store, client, api, clock, notifications, byId, composer }) {
+export async function mountDialogs({ store, client, clock, notifications, byId, composer }) {
   await styled();
   const account = createAccount({ store, api, become: client.become, ended: client.ended });
   const search = createSearch({ store, api, clock });

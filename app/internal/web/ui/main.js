@@ -70,7 +70,7 @@ const composer = byId('composer');
 let fetched = null;
 function dialogs() {
   fetched ??= import('./dialogs.js')
-    .then(({ mountDialogs }) => mountDialogs({ store, client, api, clock, notifications, byId, composer: composer.querySelector('textarea') }))
+    .then(({ mountDialogs }) => mountDialogs({ store, client, clock, notifications, byId, composer: composer.querySelector('textarea') }))
     .catch(() => {
       fetched = null;
       client.notice('problem', 'The server cannot be reached. Try again.');

@@ -119,6 +119,16 @@ test('a session that ends during an outage is noticed', async () => {
   assert.equal(phase(tab.state), 'naming');
 });
 
+test('told of the end of a session that another has taken the place of here: it goes on', async () => {
+  const { tab, server, clock } = await world();
+  server.drop(4501);
+  await clock.pass(100);
+  assert.equal(phase(tab.state), 'naming');
+  tab.client.become({ ...server.session, guest: false });
+  await clock.pass(100);
+  assert.deepEqual([phase(tab.state), tab.state.conn.name, tab.state.me.guest], ['talking', 'live', false]);
+});
+
 test('signed out elsewhere: the name form; what was not sent waits for a decision', async () => {
   const { tab, server, clock } = await world();
   server.mute = true;

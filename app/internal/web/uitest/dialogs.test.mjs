@@ -15,6 +15,7 @@ function account(answers = {}) {
     session: async () => store.state.me,
     site: async () => ({ signup: 'open' }),
     sessions: async () => [{ id: 's1', here: true }],
+    keepName: async () => ({ ...store.state.me, guest: false }),
     ...answers,
   };
   const api = new Proxy({}, { get: (_, name) => async (...args) => (called.push(name), known[name]?.(...args)) });

@@ -1,5 +1,8 @@
-// Package uitest runs the tests of the page's logic with node's own test
-// runner. They need node 20 or later and nothing else.
+// Package uitest tests the page: its logic with node's own test runner, and all
+// of it in a Chromium that talks to a real server, as people with a mouse, a
+// finger or a keyboard do. It needs node 20, Chromium, and for the checks of
+// accessibility axe-core: npm ci. ARTIFACTS names a folder for pictures of
+// every view.
 package uitest
 
 import (

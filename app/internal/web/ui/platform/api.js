@@ -1,4 +1,5 @@
-// The HTTP side: who am I, who do I want to be, which rooms are there.
+// The HTTP side: who am I, who do I want to be, which rooms are there. What the
+// dialogs ask for besides is in accounts.js.
 
 // ApiError is an answer other than 2xx, with a text for the person.
 export class ApiError extends Error {
@@ -9,7 +10,8 @@ export class ApiError extends Error {
   }
 }
 
-async function call(method, path, body) {
+// call resolves to what the server answers, and throws an ApiError.
+export async function call(method, path, body) {
   const response = await fetch(path, {
     method,
     credentials: 'same-origin',
@@ -27,37 +29,24 @@ async function call(method, path, body) {
 // who reads the answer about a session.
 const who = ({ user, name, guest, admin }) => ({ id: user, name, guest, admin });
 
-const called = encodeURIComponent;
+// renewed is who, of a call that gives this browser another session. Until it
+// is answered nobody can tell who is here: the one it had may have ended.
+let renewal = null;
+export function renewed(answer) {
+  renewal = answer.catch(() => {});
+  return answer.then(who);
+}
 
-export const session = async () => who(await call('GET', '/api/session'));
+export async function session() {
+  await renewal;
+  return who(await call('GET', '/api/session'));
+}
 
 // signIn takes a free name, or with a password one that is kept.
 export const signIn = async (name, password) => who(await call('POST', '/api/session', password ? { name, password } : { name }));
-
-export const signOut = () => call('DELETE', '/api/session');
-
-// sessions returns [{id, created, seen, agent, here}].
-export const sessions = () => call('GET', '/api/sessions');
-
-export const endSession = (id) => call('DELETE', `/api/sessions/${called(id)}`);
-
-export const endOthers = () => call('DELETE', '/api/sessions');
-
-export const keepName = (password, code) => call('POST', '/api/account', code ? { password, code } : { password });
-
-export const changePassword = (before, after) => call('PUT', '/api/account/password', { old: before, new: after });
-
-export const removeAccount = (password) => call('DELETE', '/api/account', { password });
-
-// site returns {signup: open | closed | code}.
-export const site = () => call('GET', '/api/site');
 
 // rooms returns {name: {head, members, read}}.
 export async function rooms() {
   const { rooms: list } = await call('GET', '/api/rooms');
   return Object.fromEntries((list ?? []).map(({ room, head, members, read }) => [room, { head, members, read }]));
 }
-
-// search returns {events, more}, newest first; before continues an earlier one.
-export const search = (room, q, before) =>
-  call('GET', `/api/rooms/${called(room)}/search?q=${called(q)}&limit=20${before ? `&before=${before}` : ''}`);
