@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,58 +20,11 @@ const mongoPassword = "hunter2-is-secret"
 // ends with the test, and returns its address.
 func startMongo(t *testing.T) string {
 	t.Helper()
-	c := exec.Command(binaries.ferretdb(t), t.TempDir())
-	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		c.Process.Kill()
-		c.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the MongoDB server does not listen: %v", err)
-	}
-	u, err := url.Parse(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
+	return startBackend(t, exec.Command(binaries.ferretdb(t), t.TempDir())).addr
 }
 
-// ferretdb returns the path of the server's executable. It is a module of its
-// own, which may be missing where there is no way to get it.
-func (b *builder) ferretdb(t testing.TB) string {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	const name = "ferretdb"
-	if path := b.built[name]; path != "" {
-		return path
-	}
-	path := filepath.Join(b.dir, name)
-	c := exec.Command("go", "build", "-o", path, ".")
-	c.Dir = filepath.Join("..", "..", "app", "internal", "mongo", "ferretdb")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		skip(t, "FerretDB cannot be built: "+err.Error()+": "+string(out))
-	}
-	if b.built == nil {
-		b.built = map[string]string{}
-	}
-	b.built[name] = path
-	return path
-}
+// ferretdb returns the path of the server's executable.
+func (b *builder) ferretdb(t testing.TB) string { return b.module(t, "mongo", "ferretdb") }
 
 func mongoURI(addr string) string {
 	return "mongodb://chat:" + mongoPassword + "@" + addr + "/chat?authMechanism=PLAIN"
