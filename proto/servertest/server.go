@@ -26,11 +26,11 @@ type Server struct {
 	addr string
 }
 
-// Start runs a program until the test is over, and returns when it listens.
-func Start(t testing.TB, program string, args ...string) *Server {
+// Start starts c, which runs until the test is over, and returns when it listens.
+func Start(t testing.TB, c *exec.Cmd) *Server {
 	t.Helper()
 	s := &Server{t: t}
-	s.start(program, args)
+	s.start(c)
 	t.Cleanup(s.Kill)
 	return s
 }
@@ -49,29 +49,28 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
-// Restart kills it and runs another program in its place, or the same one.
-func (s *Server) Restart(program string, args ...string) {
+// Restart kills it and starts c in its place.
+func (s *Server) Restart(c *exec.Cmd) {
 	s.t.Helper()
 	s.Kill()
-	s.start(program, args)
+	s.start(c)
 }
 
-func (s *Server) start(program string, args []string) {
+func (s *Server) start(c *exec.Cmd) {
 	s.t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe() // it ends when we do, whatever happens to us
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe() // it ends when we do, whatever happens to us
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
+	out, err := c.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := c.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd, s.in = cmd, in
+	s.cmd, s.in = c, in
 	s.addr = s.firstURL(out).Host
 }
 

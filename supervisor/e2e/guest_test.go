@@ -19,6 +19,7 @@ import (
 // keeps a cursor, repeats unanswered posts with their nonces, and comes back
 // when it is told to.
 type guest struct {
+	http                *http.Client
 	url, origin, cookie string
 	name, room          string
 
@@ -36,8 +37,13 @@ type guest struct {
 
 // newGuest picks a name.
 func newGuest(site *site, name, room string) (*guest, error) {
+	return newGuestOf(http.DefaultClient, site.addr, name, room)
+}
+
+// newGuestOf is newGuest on what a client reaches at an address.
+func newGuestOf(c *http.Client, addr, name, room string) (*guest, error) {
 	body := strings.NewReader(fmt.Sprintf(`{"name":%q}`, name))
-	resp, err := http.Post(site.url()+"/api/session", "application/json", body)
+	resp, err := c.Post("http://"+addr+"/api/session", "application/json", body)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +52,9 @@ func newGuest(site *site, name, room string) (*guest, error) {
 		text, _ := io.ReadAll(resp.Body)
 		return nil, fmt.Errorf("pick name %s: %s: %s", name, resp.Status, text)
 	}
-	c := resp.Cookies()[0]
+	cookie := resp.Cookies()[0]
 	return &guest{
-		url: "ws://" + site.addr + "/ws", origin: site.url(), cookie: c.Name + "=" + c.Value,
+		http: c, url: "ws://" + addr + "/ws", origin: "http://" + addr, cookie: cookie.Name + "=" + cookie.Value,
 		name: name, room: room, acked: map[string]int64{},
 	}, nil
 }
@@ -67,7 +73,7 @@ func (g *guest) run(ctx context.Context) {
 // converse holds one connection to its end and returns how long to stay away.
 func (g *guest) converse(ctx context.Context) (wait time.Duration) {
 	wait = rand.N(200*time.Millisecond) + 20*time.Millisecond
-	c, _, err := ws.Dial(ctx, g.url, ws.DialOptions{Header: http.Header{"Cookie": {g.cookie}, "Origin": {g.origin}}})
+	c, _, err := ws.Dial(ctx, g.url, ws.DialOptions{Header: http.Header{"Cookie": {g.cookie}, "Origin": {g.origin}}, HTTP: g.http})
 	if err != nil {
 		g.note(func() { g.closes = append(g.closes, err.Error()) })
 		return wait

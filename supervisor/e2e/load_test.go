@@ -73,31 +73,36 @@ var run300 = []string{"--clients", "300", "--chatters", "20", "--rate", "100", "
 // and tells what it reported, and its exit code.
 func (s *site) load(build string, args ...string) (process *os.Process, wait func() (loadReport, int)) {
 	s.t.Helper()
+	return startLoad(s.t, exec.Command(build, append([]string{"load", "--json", "--url", s.url()}, args...)...))
+}
+
+// startLoad starts `app load`, see [site.load].
+func startLoad(t testing.TB, c *exec.Cmd) (process *os.Process, wait func() (loadReport, int)) {
+	t.Helper()
 	var out, errOut bytes.Buffer
-	c := exec.Command(build, append([]string{"load", "--json", "--url", s.url()}, args...)...)
 	c.Stdout, c.Stderr = &out, &errOut
 	c.Env = append(os.Environ(), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
 	if err := c.Start(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var once sync.Once
 	var ended error
 	join := func() { once.Do(func() { ended = c.Wait() }) }
-	s.t.Cleanup(func() {
+	t.Cleanup(func() {
 		c.Process.Kill() // it has ended, unless the test gave up
 		join()
 	})
 	return c.Process, func() (r loadReport, code int) {
-		s.t.Helper()
+		t.Helper()
 		join()
 		var exit *exec.ExitError
 		if ended != nil && !errors.As(ended, &exit) {
-			s.t.Fatal(ended)
+			t.Fatal(ended)
 		}
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-			s.t.Fatalf("app load: %v: %q: %s", err, out.String(), errOut.String())
+			t.Fatalf("app load: %v: %q: %s", err, out.String(), errOut.String())
 		}
-		s.t.Logf("app load: %s%s", out.String(), errOut.String())
+		t.Logf("app load: %s%s", out.String(), errOut.String())
 		return r, c.ProcessState.ExitCode()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ func ferretdb(t testing.TB) string {
 // startMongo starts one, which ends with the test, and returns its address.
 func startMongo(t *testing.T) string {
 	t.Helper()
-	return servertest.Start(t, ferretdb(t), t.TempDir()).Addr()
+	return servertest.Start(t, exec.Command(ferretdb(t), t.TempDir())).Addr()
 }
 
 func mongoURI(addr string) string {

@@ -51,14 +51,20 @@ func openCommand(t testing.TB, command ...string) *site {
 
 // start runs a supervisor with a command until the test ends.
 func (s *site) start(flags []string, command ...string) {
-	t := s.t
-	t.Helper()
+	s.t.Helper()
 	args := append([]string{"run", "--state", s.state(), "--listen", "http=127.0.0.1:0", "--bake", "0s"}, flags...)
 	args = append(append(args, "--"), command...)
-	if err := os.Mkdir(s.state(), 0o700); err != nil {
-		t.Fatal(err)
+	s.serve(exec.Command(binaries.supervisor(s.t), args...))
+}
+
+// serve launches a supervisor on a state directory of its own, and returns when
+// its worker serves.
+func (s *site) serve(c *exec.Cmd) {
+	s.t.Helper()
+	if err := os.MkdirAll(s.state(), 0o700); err != nil {
+		s.t.Fatal(err)
 	}
-	s.launch(exec.Command(binaries.supervisor(t), args...))
+	s.launch(c)
 	s.eventually("the first worker serves", func() bool {
 		st, err := s.status()
 		if err != nil || len(st.Listen) == 0 || len(st.Programs) == 0 || len(st.Programs[0].Instances) == 0 {

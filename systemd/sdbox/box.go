@@ -53,7 +53,7 @@ func Boot(t testing.TB, o Options) *Box {
 		o.Network = NewNetwork(t)
 	}
 	dir := t.TempDir() // before the cleanup below, and so removed after it
-	m, err := newMachine(dir, o.Network.path())
+	m, err := newMachine(dir, o.Network.Path())
 	if err != nil {
 		t.Fatal("make box: ", err)
 	}

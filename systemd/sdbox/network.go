@@ -46,12 +46,12 @@ func NewNetwork(t testing.TB) *Network {
 	return n
 }
 
-// path names the namespace for as long as this process lives.
-func (n *Network) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.space.Fd()) }
+// Path names the namespace for as long as the test runs, as `ip link` takes it.
+func (n *Network) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.space.Fd()) }
 
 // Command is a command of the machine around, in no box, but in this network.
 func (n *Network) Command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + n.path(), "--"}, args...)...)
+	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + n.Path(), "--"}, args...)...)
 }
 
 // Dial connects from within the network. Address is numeric: nobody resolves

@@ -3,6 +3,7 @@
 package mongotest
 
 import (
+	"os/exec"
 	"testing"
 
 	"github.com/simpletalk/simpletalk/proto/servertest"
@@ -20,11 +21,11 @@ type Server struct {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	program, dir := servertest.Build(t, "../ferretdb"), t.TempDir()
-	return &Server{servertest.Start(t, program, dir), program, dir}
+	return &Server{servertest.Start(t, exec.Command(program, dir)), program, dir}
 }
 
 // URI names a database of the server.
 func (s *Server) URI(database string) string { return "mongodb://" + s.Addr() + "/" + database }
 
 // Restart starts it again on its data, at its address.
-func (s *Server) Restart() { s.Server.Restart(s.program, s.dir, s.Addr()) }
+func (s *Server) Restart() { s.Server.Restart(exec.Command(s.program, s.dir, s.Addr())) }

@@ -4,6 +4,7 @@ package natstest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -21,7 +22,7 @@ type Server struct {
 func Start(t testing.TB, config string) *Server {
 	t.Helper()
 	const anyPort = "127.0.0.1:-1"
-	return &Server{servertest.Start(t, Program(t), write(t, anyPort, config)), t}
+	return &Server{servertest.Start(t, exec.Command(Program(t), write(t, anyPort, config))), t}
 }
 
 // URL is where it listens, without any secret.
@@ -30,7 +31,7 @@ func (s *Server) URL() string { return "nats://" + s.Addr() }
 // Restart starts it again at its address, with another configuration.
 func (s *Server) Restart(config string) {
 	s.t.Helper()
-	s.Server.Restart(Program(s.t), write(s.t, s.Addr(), config))
+	s.Server.Restart(exec.Command(Program(s.t), write(s.t, s.Addr(), config)))
 }
 
 // Program returns the path of the server's executable: natsserver CONFIG.
