@@ -119,9 +119,11 @@ func (c *cluster) isPresent(hosts []*host, people int) bool {
 func (c *cluster) partitioned(some []partition) (sent int) {
 	c.t.Helper()
 	var red []*host
+	had := map[*host]int{}
 	for _, p := range some {
 		h := c.hosts[p.host]
-		c.t.Logf("host %d is cut %s, with %d WebSockets", p.host, p.called, h.conns())
+		had[h] = h.conns()
+		c.t.Logf("host %d is cut %s, with %d WebSockets", p.host, p.called, had[h])
 		for _, n := range p.needs {
 			c.has(n).partition(h.machine)
 		}
@@ -137,7 +139,9 @@ func (c *cluster) partitioned(some []partition) (sent int) {
 		c.newcomersAvoid(red)
 	}
 	for _, p := range some {
-		sent += c.lives(p)
+		if c.lives(p) {
+			sent += had[c.hosts[p.host]]
+		}
 	}
 	time.Sleep(max(0, shortest-time.Since(began)))
 	for _, p := range some {
@@ -160,9 +164,9 @@ func (c *cluster) has(n need) *machine {
 	return c.store
 }
 
-// lives checks what a host does while it is cut, and returns how many people it has
-// sent to others.
-func (c *cluster) lives(p partition) (sent int) {
+// lives checks what a host does while it is cut, and tells whether that is to send
+// its people to others.
+func (c *cluster) lives(p partition) (sends bool) {
 	c.t.Helper()
 	h := c.hosts[p.host]
 	switch {
@@ -170,10 +174,10 @@ func (c *cluster) lives(p partition) (sent int) {
 		c.pollsTheStore(h)
 		c.eventually("who cannot be heard of is not shown", func() bool { return c.isPresent([]*host{h}, h.conns()) })
 	case !p.lacks(needNATS):
-		sent = h.conns()
 		c.eventually("who is without a store is sent to other hosts", func() bool { return h.conns() == 0 })
+		return true
 	}
-	return sent
+	return false
 }
 
 // newcomersAvoid checks that nginx brings whoever comes to hosts that can take
