@@ -69,7 +69,8 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
         if (store.state.conn !== conn) return;
         become(me);
       } catch (error) {
-        if (store.state.conn === conn) happen(error.status === 401 ? { type: 'unauthorized' } : { type: 'closed', code: 1006 });
+        const why = { 401: 'session', 403: 'banned' }[error.status];
+        if (store.state.conn === conn) happen(why ? { type: 'refused', why } : { type: 'closed', code: 1006 });
         return;
       }
     }
@@ -566,7 +567,7 @@ export function createClient({ store, api, openSocket, storage, tabs, clock, ran
     },
 
     // ended is told that this session is no more.
-    ended: () => happen({ type: 'unauthorized' }),
+    ended: () => happen({ type: 'refused', why: 'session' }),
 
     discard(entryNonce) {
       store.set({ outbox: outbox.discard(store.state.outbox, entryNonce) });

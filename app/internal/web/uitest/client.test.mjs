@@ -119,6 +119,21 @@ test('a session that ends during an outage is noticed', async () => {
   assert.equal(phase(tab.state), 'naming');
 });
 
+test('banned while away: the page says so and does not ask for ever', async () => {
+  const { tab, server, clock } = await world();
+  server.down = true;
+  server.drop(1006);
+  await clock.pass(3_000);
+  server.down = false;
+  let asked = 0;
+  server.api.session = async () => {
+    asked++;
+    throw Object.assign(new Error('banned'), { status: 403, code: 'banned' });
+  };
+  await clock.pass(120_000);
+  assert.deepEqual([tab.state.conn.name, tab.state.conn.why, asked], ['stopped', 'banned', 1]);
+});
+
 test('told of the end of a session that another has taken the place of here: it goes on', async () => {
   const { tab, server, clock } = await world();
   server.drop(4501);

@@ -82,11 +82,13 @@ test('a resync takes back the bye of a worker that did not live to close', () =>
   assert.equal(connection.deadline(state), 31_100);
 });
 
-test('no session stops; signing in starts again', () => {
-  const { state, actions } = run([['start', 0], ['unauthorized', 50]]);
-  assert.equal(state.why, 'session');
-  assert.deepEqual(actions, ['close']);
-  assert.deepEqual(connection.next(state, { type: 'start' }, 60, Math.random)[1], ['connect']);
+test('no session or a ban stops; signing in starts again', () => {
+  for (const why of ['session', 'banned']) {
+    const { state, actions } = run([['start', 0], [{ type: 'refused', why }, 50]]);
+    assert.deepEqual([state.name, state.why], ['stopped', why]);
+    assert.deepEqual(actions, ['close']);
+    assert.deepEqual(connection.next(state, { type: 'start' }, 60, Math.random)[1], ['connect']);
+  }
 });
 
 test('silence of ping_ms asks once, then gives up', () => {
@@ -146,7 +148,7 @@ test('every state takes every event', () => {
     run([...live, [closed(1006), 2_000]]).state,
     run([...live, [closed(4501), 2_000]]).state,
   ];
-  const events = [{ type: 'start' }, welcome, { type: 'heard' }, bye(10), { type: 'resync' }, closed(1006), closed(4501), { type: 'unauthorized' },
+  const events = [{ type: 'start' }, welcome, { type: 'heard' }, bye(10), { type: 'resync' }, closed(1006), closed(4501), { type: 'refused', why: 'session' },
     { type: 'retry' }, { type: 'wake' }, { type: 'timer' }, { type: 'stop' }];
   for (const state of states) {
     for (const event of events) {

@@ -58,8 +58,8 @@ export function next(state, event, now, random) {
     case 'closed':
       return closed(state, event.code, now, random);
 
-    case 'unauthorized':
-      return [stopped('session', state, now), ['close']];
+    case 'refused': // by the answer who is here: why as of a close code
+      return [stopped(event.why, state, now), ['close']];
 
     case 'retry':
       return state.name === 'waiting' ? connect(state, now) : stay(state);
