@@ -76,10 +76,10 @@ func serveOurs(b *testing.B) server {
 	})
 }
 
-// serveCentrifuge starts the library's server.
-func serveCentrifuge(b *testing.B, args ...string) server {
+// servePlain starts a server that prints its URL, and is built of a folder here.
+func servePlain(b *testing.B, dir string, args ...string) server {
 	b.Helper()
-	c := exec.Command(build(b, "centrifuge", "centrifuge"), args...)
+	c := exec.Command(build(b, dir, dir), args...)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
