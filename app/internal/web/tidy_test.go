@@ -1,11 +1,26 @@
 package web
 
 import (
+	"os"
+	"os/exec"
 	"runtime"
 	"testing"
 )
 
+// envAlone is set in a process that runs one test alone.
+const envAlone = "WEB_TEST_ALONE"
+
+// TestMemoryIsGivenBack runs in a process of its own: what other tests have strewn
+// over the heap cannot be given back.
 func TestMemoryIsGivenBack(t *testing.T) {
+	if os.Getenv(envAlone) == "" {
+		c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		c.Env = append(os.Environ(), envAlone+"=1")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
 	crowd := newTidy()
 	asked := func() (due bool) {
 		for range tidyEvery {
