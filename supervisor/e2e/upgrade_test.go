@@ -112,7 +112,7 @@ func TestTheLogOutlivesAnUpgrade(t *testing.T) {
 	sup := supervisors(t)
 	s := openUpgradable(t, sup[0], binaries.app(t, "aaaa"))
 	before, _, err := s.command("logs", "--lines", "1000")
-	if err != nil || !strings.Contains(before, "gen=1") {
+	if err != nil || !strings.Contains(before, `"gen":1`) {
 		t.Fatalf("%v: %s", err, before)
 	}
 	s.replace(sup[1])
@@ -120,7 +120,7 @@ func TestTheLogOutlivesAnUpgrade(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, out)
 	}
 	after, _, err := s.command("logs", "--lines", "1000")
-	if err != nil || !strings.HasPrefix(after, before) || !strings.Contains(after, "gen=2") {
+	if err != nil || !strings.HasPrefix(after, before) || !strings.Contains(after, `"gen":2`) {
 		t.Errorf("%v: after the upgrade the log has\n%s\nbefore it had\n%s", err, after, before)
 	}
 }

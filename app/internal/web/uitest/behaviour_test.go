@@ -82,17 +82,38 @@ func TestAFrozenPageCatchesUp(t *testing.T) {
 // longestWait is more than the page waits between two attempts to connect.
 const longestWait = 45 * time.Second
 
-// On a slow network that breaks off now and then everything arrives once, in
-// the order it was said.
-func TestASlowAndFlakyNetwork(t *testing.T) {
+// On a network like a crowded train's everything arrives, once and in order.
+func TestASlowNetwork(t *testing.T) {
 	b := openBrowser(t)
 	site := openSite(t).start()
 	ada := b.visit("Ada", site.url()+"/r/lobby", phone).signIn()
 	slow := &network.Conditions{Latency: 300, DownloadThroughput: 50 << 10, UploadThroughput: 25 << 10}
 	ada.do("slow down", call(network.Enable, network.EnableParams{}),
-		call(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{slow}}))
+		call(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{slow}}),
+		chromedp.Reload())
+	ada.live()
+	var said []string
+	for i := range 4 {
+		said = append(said, fmt.Sprintf("by slow train %d", i))
+		ada.say(said[i])
+	}
+	ada.untilWithin(longestWait, texts+`.includes(`+quote(said[3])+`)`)
+	if got := ada.messages(); !slices.Equal(got, said) {
+		t.Errorf("the page shows %q, want %q", got, said)
+	}
+	ada.healthy()
+}
+
+// Nor does a network matter that comes and goes, and a server that does. (Not slow
+// as well: Chromium 156 loses its network process, and the cookies with it, when a
+// connection that it slows down is reset.)
+func TestAFlakyNetwork(t *testing.T) {
+	b := openBrowser(t)
+	site := openSite(t).start()
+	ada := b.visit("Ada", site.url()+"/r/lobby", phone).signIn()
+	ada.do("watch the network", call(network.Enable, network.EnableParams{}))
 	signal := func(none bool) {
-		ada.do("change the signal", call(network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: none, Latency: 300, DownloadThroughput: 50 << 10, UploadThroughput: 25 << 10}))
+		ada.do("change the signal", call(network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: none, Latency: 0, DownloadThroughput: -1, UploadThroughput: -1}))
 	}
 	var said []string
 	for i := range 12 {
