@@ -329,8 +329,10 @@ func (t *tab) keys(keys string, options ...chromedp.KeyOption) {
 	t.do("press "+keys, strike(keys, options...))
 }
 
-// atRest is a JavaScript promise: what moves has come to rest.
-const atRest = `Promise.all(document.getAnimations().filter(a => Number.isFinite(a.effect.getComputedTiming().endTime)).map(a => a.finished.catch(() => {}))).then(() => 0)`
+// atRest is a JavaScript promise: what moves has come to rest, also what was only
+// about to.
+const atRest = `new Promise(r => setTimeout(r, 50)).then(() =>
+	Promise.all(document.getAnimations().filter(a => Number.isFinite(a.effect.getComputedTiming().endTime)).map(a => a.finished.catch(() => {})))).then(() => 0)`
 
 func (t *tab) click(selector string) {
 	t.t.Helper()

@@ -56,7 +56,8 @@ func TestSafeAreas(t *testing.T) {
 	ada.do("have a notch", call(emulation.SetSafeAreaInsetsOverride, emulation.SetSafeAreaInsetsOverrideParams{Insets: &emulation.SafeAreaInsets{Top: &top, Bottom: &bottom}}))
 	inside := func(what, selector string) {
 		t.Helper()
-		ada.until(fmt.Sprintf(`(b => b.top >= %d && b.bottom <= innerHeight - %d)(document.querySelector(%s).getBoundingClientRect())`, top, bottom, quote(selector)))
+		ada.until(fmt.Sprintf(`(b => b.top >= %d && b.bottom <= innerHeight - %d && b.left >= 0 && b.right <= innerWidth)(document.querySelector(%s).getBoundingClientRect())`,
+			top, bottom, quote(selector))) // and not on its way in
 		ada.shot("safe-" + what)
 	}
 	inside("header", "#header h1")
