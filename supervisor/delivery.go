@@ -163,7 +163,7 @@ func (d *delivery) outcome(ctx context.Context, c *release.Change, away time.Dur
 func (d *delivery) install(ctx context.Context) (fresh bool, err error) {
 	if d.artifact == "" {
 		if !d.folder.Has(d.release) {
-			return false, usage(fmt.Errorf("release %s is not installed; installed are %s", d.release, strings.Join(d.installed(), ", ")))
+			return false, usage(fmt.Errorf("release %s is not installed; %s", d.release, d.there()))
 		}
 		return false, d.tried(ctx, d.folder.Path(d.release), "release "+d.release)
 	}

@@ -117,15 +117,19 @@ func (f *releaseFlags) installed() (ids []string) {
 	return ids
 }
 
+// there says what is installed, for people.
+func (f *releaseFlags) there() string {
+	if ids := f.installed(); len(ids) > 0 {
+		return "installed are " + strings.Join(ids, ", ")
+	}
+	return "none is installed in " + f.releases
+}
+
 // complete fills in what was not said, and says what must be.
 func (f *releaseFlags) complete() error {
 	switch {
 	case f.artifact == "" && f.release == "":
-		there := "none is installed in " + f.releases
-		if ids := f.installed(); len(ids) > 0 {
-			there = "installed are " + strings.Join(ids, ", ")
-		}
-		return fmt.Errorf("say which: --artifact FILE, or --release ID of one that is installed; %s", there)
+		return fmt.Errorf("say which: --artifact FILE, or --release ID of one that is installed; %s", f.there())
 	case f.artifact == "" && f.sum != "":
 		return errors.New("--sha256 belongs to --artifact")
 	case f.keep < 1:
