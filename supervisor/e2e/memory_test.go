@@ -8,13 +8,17 @@ import (
 	"time"
 )
 
-// What the supervisor itself needs, after a few dozen deploys.
+// What the supervisor itself needs, after a few dozen deploys and once they are
+// over.
 func TestSupervisorMemory(t *testing.T) {
 	s := open(t, binaries.app(t, "aaaa"))
 	for range 30 {
 		s.hangup()
 	}
+	atOnce := resident(t, s.process.Process.Pid)
+	time.Sleep(10 * time.Second) // it gives back what they took
 	rss := resident(t, s.process.Process.Pid)
+	t.Logf("the supervisor takes %.1f MB after the last deploy", float64(atOnce)/1e6)
 	t.Logf("the supervisor takes %.1f MB", float64(rss)/1e6)
 	if rss > 20e6 {
 		t.Errorf("the supervisor takes %d bytes, at most 20 MB are allowed", rss)

@@ -96,20 +96,26 @@ const (
 )
 
 // tidy gives memory back to the machine once a crowd of connections has come,
-// gone or moved: the runtime would keep what that took for minutes.
+// gone or moved, or a worker has ended: the runtime would keep what that took for
+// minutes.
 func (in *Instance) tidy() {
-	if in.keep == nil {
-		return
-	}
-	if n := in.keep.Changes(); n != in.changes {
-		in.untidy += n - in.changes
-		in.changes, in.calm = n, 0
-		return
+	if in.keep != nil {
+		if n := in.keep.Changes(); n != in.changes {
+			in.untidied(n - in.changes)
+			in.changes = n
+			return
+		}
 	}
 	if in.calm++; in.calm == tidyCalm && in.untidy >= tidyChange {
 		in.untidy = 0
 		in.tasks.Go(debug.FreeOSMemory)
 	}
+}
+
+// untidied counts changes that leave something behind in memory.
+func (in *Instance) untidied(changes int) {
+	in.untidy += changes
+	in.calm = 0
 }
 
 // abort ends a worker that serves nobody well so that it can still say where it

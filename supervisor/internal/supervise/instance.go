@@ -68,8 +68,8 @@ type Instance struct {
 	keep       *keep.Keep        // of its connections; nil: they end with their worker
 	handover   *handover         // under way
 	changes    int               // of keep, when it was looked at last
-	untidy     int               // of them since memory was given back
-	calm       int               // ticks without one
+	untidy     int               // what has changed since memory was given back
+	calm       int               // ticks without a change
 	swaps      uint32            // number of the latest handover
 	heir       *Instance         // that gets its connections when it ends; nil: nobody
 	inheriting []func()          // called in turn as connections of others are held
@@ -527,6 +527,7 @@ func (in *Instance) exited(g *generation, exit worker.Exit) {
 	if g.sealed != "" {
 		how = g.sealed + ", " + how
 	}
+	in.untidied(tidyChange)
 	switch {
 	case g == in.candidate && in.handover != nil:
 		in.candidateDied(g, how)
