@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -47,6 +48,9 @@ func deliver(c *cobra.Command, state *string, f releaseFlags, settings release.S
 }
 
 func (d *delivery) locked(ctx context.Context) error {
+	if _, err := os.Stat(d.releases); d.artifact == "" && errors.Is(err, fs.ErrNotExist) {
+		return d.notInstalled() // and the folder is not made for that
+	}
 	var err error
 	if d.folder, err = release.Open(d.releases, d.current); err != nil {
 		return err
@@ -159,11 +163,15 @@ func (d *delivery) outcome(ctx context.Context, c *release.Change, away time.Dur
 	}
 }
 
+func (d *delivery) notInstalled() error {
+	return usage(fmt.Errorf("release %s is not installed; %s", d.release, d.there()))
+}
+
 // install makes a release of the artifact, if there is one.
 func (d *delivery) install(ctx context.Context) (fresh bool, err error) {
 	if d.artifact == "" {
 		if !d.folder.Has(d.release) {
-			return false, usage(fmt.Errorf("release %s is not installed; %s", d.release, d.there()))
+			return false, d.notInstalled()
 		}
 		return false, d.tried(ctx, d.folder.Path(d.release), "release "+d.release)
 	}
