@@ -31,12 +31,14 @@ type writeConn struct {
 const writeCache = "cache_size(-512)"
 
 // openWriteConn: synchronous=FULL makes every commit wait for the disk. The
-// log's size limit takes back what a long read had let it grow to.
+// log's size limit takes back what a long read had let it grow to. What is erased
+// is overwritten in the pages that are written anyhow (secure_delete), though
+// single words of it stay in the search's index until that is merged.
 func openWriteConn(ctx context.Context, dir directory, busy time.Duration) (*writeConn, error) {
 	db, err := sql.Open("sqlite", dir.uri(busy, url.Values{
 		"mode":    {"rw"}, // a database that has vanished is not made anew
 		"_sync":   {"FULL"},
-		"_pragma": {writeCache, "journal_size_limit(8388608)"},
+		"_pragma": {writeCache, "journal_size_limit(8388608)", "secure_delete(FAST)"},
 	}))
 	if err != nil {
 		return nil, err
