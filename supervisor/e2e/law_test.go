@@ -110,6 +110,21 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 	}
 }
 
+// The supervisor stays in memory for as long as its machine is up, and with it all
+// of its executable. Protobuf's generated types are reached by reflection, for whose
+// sake the linker keeps every exported method in the program, whoever calls it: more
+// than a quarter of the executable was there for nothing else.
+func TestTheSupervisorIsWithoutProtobuf(t *testing.T) {
+	const protobuf = "google.golang.org/protobuf/"
+	for path, p := range list(t, "-deps", "./supervisor") {
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, protobuf) && !strings.HasPrefix(path, protobuf) {
+				t.Errorf("%s imports %s, and the supervisor is built on it", path, i)
+			}
+		}
+	}
+}
+
 // What a package may be built on, beside the standard library.
 func TestWhoMayImportWhom(t *testing.T) {
 	all := list(t, "./...")
