@@ -51,8 +51,8 @@ func list(t *testing.T, args ...string) map[string]pkg {
 }
 
 // Each third-party module has one importing package, so that replacing it is
-// the work of an afternoon. x/sys is the system itself; cobra and Prometheus's
-// client have one in each program, because neither may import the other.
+// the work of an afternoon. x/sys is the system itself; cobra has one in each
+// program, because neither may import the other.
 func TestEachModuleHasOneImporter(t *testing.T) {
 	importer := map[string][]string{
 		"golang.org/x/sys":                    nil, // anybody
@@ -67,12 +67,13 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		"github.com/fsnotify/fsnotify":        {module + "/supervisor/internal/watch"},
 		"github.com/nats-io/nats.go":          {module + "/app/internal/nats"},
 		"github.com/pelletier/go-toml/v2":     {module + "/supervisor/internal/config"},
-		"github.com/prometheus/client_golang": {module + "/app/internal/metrics", module + "/supervisor/internal/metrics"},
+		"github.com/prometheus/client_golang": {module + "/app/internal/metrics"},
 		"github.com/rivo/uniseg":              {module + "/app/internal/auth"},
 		"github.com/robfig/cron/v3":           {module + "/supervisor/internal/config"},
 		"github.com/schollz/progressbar/v3":   {module + "/supervisor"},
 		"github.com/spf13/cobra":              {module + "/app", module + "/supervisor"},
 		"github.com/spf13/pflag":              {module + "/app"},
+		"github.com/VictoriaMetrics/metrics":  {module + "/supervisor/internal/metrics"},
 		"go.mau.fi/util":                      {module + "/app/internal/auth"},
 		"go.mongodb.org/mongo-driver/v2":      {module + "/app/internal/mongo"},
 		"go.uber.org/goleak":                  {module + "/proto/leaktest"},
@@ -104,6 +105,21 @@ func TestEachModuleHasOneImporter(t *testing.T) {
 		for path := range by {
 			if allowed != nil && !slices.Contains(allowed, path) {
 				t.Errorf("module %s is imported by %s, only %v may", m, path, allowed)
+			}
+		}
+	}
+}
+
+// The supervisor stays in memory for as long as its machine is up, and with it all
+// of its executable. Protobuf's generated types are reached by reflection, for whose
+// sake the linker keeps every exported method in the program, whoever calls it: more
+// than a quarter of the executable was there for nothing else.
+func TestTheSupervisorIsWithoutProtobuf(t *testing.T) {
+	const protobuf = "google.golang.org/protobuf/"
+	for path, p := range list(t, "-deps", "./supervisor") {
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, protobuf) && !strings.HasPrefix(path, protobuf) {
+				t.Errorf("%s imports %s, and the supervisor is built on it", path, i)
 			}
 		}
 	}
