@@ -18,6 +18,12 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE      = $(if $(CC_FOUND),-race,)
 TEST      = $(if $(CC_FOUND),CGO_ENABLED=1,CGO_ENABLED=0) $(GO) test $(RACE) -timeout 25m
 
+# The longest first, so that it runs beside all the others and not after them; the
+# browser's last, where it has the machine to itself.
+LONGEST   = ./supervisor/e2e
+BROWSERS  = ./app/internal/web/uitest
+PACKAGES  = $(LONGEST) $$($(GO) list ./... | grep -v -e $(LONGEST:.%=%)$$ -e $(BROWSERS:.%=%)$$) $(BROWSERS)
+
 .PHONY: help build release run dev test bench soak fuzz lint check vuln clean linux
 
 help: ## list these targets
@@ -46,7 +52,7 @@ dev: build ## serve as run does, and at every save build and swap: no client is 
 
 test: linux ## run every test, with -race where there is a C compiler
 	@test -n "$(CC_FOUND)" || echo "make test: no C compiler found: testing without -race"
-	$(TEST) ./...
+	$(TEST) $(PACKAGES)
 	$(if $(RACE),CGO_ENABLED=0 $(GO) test -run 'Memory$$' ./app/internal/web ./supervisor/e2e) # as shipped: without -race
 
 bench: linux ## measure: moves, SIGHUP to verdict, crash to first answer, memory, fan-out, the stores
