@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -116,6 +117,45 @@ func TestSomebodyAtAPeer(t *testing.T) {
 		}
 		if n := membersOf(t, hubs[0], "elsewhere"); n != 0 {
 			t.Errorf("%d are counted where nobody is any more", n)
+		}
+	})
+}
+
+// distant is a store whose heads take a while to be read.
+type distant struct{ *Memory }
+
+const distance = 20 * time.Millisecond
+
+func (d distant) Head(ctx context.Context, room string) (int64, error) {
+	time.Sleep(distance)
+	return d.Memory.Head(ctx, room)
+}
+
+// Without a bus what is new in many rooms is found nearly as soon as in one.
+func TestManyRoomsWithoutABus(t *testing.T) {
+	const rooms = 160
+	bubble(t, func(t *testing.T) {
+		hubs := join(t, distant{NewMemory()}, 2, func(int) bool { return true })
+		var readers, writers []*screen
+		for i := range rooms {
+			in := map[string]int64{fmt.Sprint("room", i): 0}
+			readers = append(readers, meet(t, hubs[1], fmt.Sprint("Reader ", i), in))
+			writers = append(writers, meet(t, hubs[0], fmt.Sprint("Writer ", i), in))
+		}
+		soon(10 * time.Second)
+		for i, w := range writers {
+			if _, err := w.post(fmt.Sprint("room", i), "n", "text"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		soon(headsEvery + rooms/8*distance)
+		for i, r := range readers {
+			if r.cursor(fmt.Sprint("room", i)) != 1 {
+				t.Errorf("room %d: nothing is heard", i)
+			}
+		}
+		for _, s := range append(readers, writers...) {
+			s.Close()
 		}
 	})
 }

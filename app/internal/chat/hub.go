@@ -453,17 +453,36 @@ func (h *Hub) watchHeads(ctx context.Context) {
 	}
 }
 
+// headsAtOnce is how many heads are asked for at the same time: each is a small
+// question, and most of its time is the way to the store and back.
+const headsAtOnce = 8
+
 func (h *Hub) readHeads() {
-	for _, r := range h.all() {
-		if r.population() == 0 {
-			continue
-		}
-		head, err := readHead(h.store, r.name)
-		if err != nil {
-			return // the others would wait as long
-		}
-		r.rung(head)
+	rooms := make(chan *room)
+	var away atomic.Bool // the store is: the others would wait as long
+	var reading sync.WaitGroup
+	for range headsAtOnce {
+		reading.Go(func() {
+			for r := range rooms {
+				if away.Load() {
+					continue
+				}
+				head, err := readHead(h.store, r.name)
+				if err != nil {
+					away.Store(true)
+					continue
+				}
+				r.rung(head)
+			}
+		})
 	}
+	for _, r := range h.all() {
+		if r.population() > 0 {
+			rooms <- r
+		}
+	}
+	close(rooms)
+	reading.Wait()
 }
 
 // RoomInfo is a room as the list of rooms shows it.
