@@ -345,7 +345,7 @@ func (f *File) Flush(ctx context.Context) error {
 	return f.order(ctx, func() error {
 		f.ring.Clear()
 		f.close()
-		f.rest, f.cursor = nil, nil
+		f.rest, f.cursor = nil, f.ring.follower(Query{Follow: true}) // whatever comes after what was let go of
 		s := f.chosen()
 		if s.Path == "" {
 			return nil

@@ -176,24 +176,30 @@ func TestALogFileIsReopened(t *testing.T) {
 	}
 }
 
+// What comes after a log was flushed is in it, however soon it comes.
 func TestALogIsFlushed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.log")
 	r := NewRing(0)
-	f, stop := writeFile(t, r, io.Discard, FileSettings{Path: path})
-	r.Add(Origin{Gen: 1}, false, []byte("before"))
-	if err := f.Settle(t.Context()); err != nil || content(t, path) == "" {
-		t.Fatal("nothing was written", err)
-	}
-	if err := f.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if content(t, path) != "" || all(r) != "" {
-		t.Errorf("the file has %q, the ring %q", content(t, path), all(r))
-	}
-	r.Add(Origin{Gen: 1}, false, []byte("after"))
-	stop()
-	if got := content(t, path); got != "after\n" {
-		t.Errorf("then the file has %q", got)
+	f, _ := writeFile(t, r, io.Discard, FileSettings{Path: path})
+	for i := range 200 {
+		before, after := fmt.Sprint("before ", i), fmt.Sprint("after ", i)
+		r.Add(Origin{Gen: 1}, false, []byte(before))
+		if err := f.Settle(t.Context()); err != nil || !strings.HasSuffix(content(t, path), before+"\n") {
+			t.Fatal("nothing was written", err)
+		}
+		if err := f.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if content(t, path) != "" || all(r) != "" {
+			t.Errorf("the file has %q, the ring %q", content(t, path), all(r))
+		}
+		r.Add(Origin{Gen: 1}, false, []byte(after))
+		if err := f.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := content(t, path); got != after+"\n" {
+			t.Fatalf("then the file has %q, want %q", got, after)
+		}
 	}
 }
 
