@@ -1,14 +1,15 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -361,26 +362,20 @@ func (h *heard) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// drained reads events to the end, before it looks at any of them: who parses as
-// it reads has less than [ws.Linger] for what the socket held. It returns the seq
-// of the last one, which all before it lead up to, and the close code.
+// drained reads events to the end. It returns the seq of the last one, which all
+// before it lead up to, and the close code.
 func (c *talker) drained() (last int64, code int) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	var frames [][]byte
-	for code == 0 {
+	for {
 		frame, err := c.ws.Read(ctx)
-		var e *ws.CloseError
-		switch {
-		case errors.As(err, &e):
-			code = e.Code
-		case err != nil:
-			c.t.Fatalf("after %d frames: %v", len(frames), err)
+		if e := (*ws.CloseError)(nil); errors.As(err, &e) {
+			return last, e.Code
 		}
-		frames = append(frames, slices.Clone(frame))
-	}
-	for _, frame := range frames {
+		if err != nil {
+			c.t.Fatalf("after event %d: %v", last, err)
+		}
 		for _, line := range wire.Lines(frame) {
 			m, err := wire.ParseServer(line)
 			if err != nil {
@@ -394,7 +389,26 @@ func (c *talker) drained() (last int64, code int) {
 			}
 		}
 	}
-	return last, code
+}
+
+// basin is a socket that can be emptied before anybody looks at what it held: who
+// parses as it reads may have less than [ws.Linger] for all of it.
+type basin struct {
+	net.Conn
+	held *bytes.Reader // nil: read from the socket
+}
+
+func (b *basin) Read(p []byte) (int, error) {
+	if b.held != nil {
+		return b.held.Read(p)
+	}
+	return b.Conn.Read(p)
+}
+
+// empty reads until the server ends the connection.
+func (b *basin) empty() {
+	all, _ := io.ReadAll(b.Conn) // how it ends says what it held
+	b.held = bytes.NewReader(all)
 }
 
 // TestSlowClient: it is closed with a code that means reconnect, holds up
@@ -408,7 +422,12 @@ func TestSlowClient(t *testing.T) {
 	small := &net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10) })
 	}}
-	transport := &http.Transport{DialContext: small.DialContext}
+	var socket *basin
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := small.DialContext(ctx, network, addr)
+		socket = &basin{Conn: conn}
+		return socket, err
+	}}
 	defer transport.CloseIdleConnections()
 	slow := h.dialWith(slowCookie, &http.Client{Transport: transport})
 	slow.say(hello)
@@ -427,6 +446,7 @@ func TestSlowClient(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the slow client was not noticed")
 	}
+	socket.empty()
 	last, code := slow.drained()
 	if code != wire.CloseSlow {
 		t.Errorf("closed with %d, want %d", code, wire.CloseSlow)
