@@ -15,10 +15,13 @@ import (
 // names begin with simpletalk_test_ are made there and dropped.
 const testURIVariable = "MONGODB_TEST_URI"
 
+// ferretDB is the name of a test on it.
+const ferretDB = "FerretDB"
+
 // each runs a test on FerretDB, and on the server that MONGODB_TEST_URI names.
 // fresh returns the URI of a database that does not exist.
 func each(t *testing.T, test func(t *testing.T, fresh func() string)) {
-	t.Run("FerretDB", func(t *testing.T) {
+	t.Run(ferretDB, func(t *testing.T) {
 		server := mongotest.Start(t)
 		n := 0
 		test(t, func() string { n++; return server.URI(fmt.Sprint("db", n)) })

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ func TestStore(t *testing.T) {
 			},
 			Again:   func(t *testing.T, s chat.Store) chat.Store { return openURI(t, uris[s]) },
 			Batches: chattest.Begun,
+			// Its $max reads and then writes (MongoDB's is one step): the smaller of two may win.
+			LosesUpdates: strings.HasSuffix(t.Name(), "/"+ferretDB),
 		}
 		t.Run("store", func(t *testing.T) { chattest.Store(t, mongo) })
 		t.Run("archive", func(t *testing.T) { chattest.Archive(t, mongo) })

@@ -26,6 +26,9 @@ type Implementation struct {
 	Again func(t *testing.T, s chat.Store) chat.Store
 	// Batches is what it promises of a batch whose outcome is unknown.
 	Batches Batches
+	// LosesUpdates says that of updates that a document is given at the same moment
+	// the server it is on may lose some, in spite of the protocol that it speaks.
+	LosesUpdates bool
 }
 
 // Batches is what may be stored of a batch whose outcome is unknown.
