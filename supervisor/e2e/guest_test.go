@@ -28,6 +28,7 @@ type guest struct {
 	received []wire.Event // in the order of arrival; the cursor is its length
 	waiting  []wire.Post  // posted and not acknowledged
 	acked    map[string]int64
+	typists  []string // who writes something just now
 	conn     *ws.Client
 	connects int
 	closes   []string // why connections ended
@@ -146,6 +147,8 @@ func (g *guest) take(ctx context.Context, c *ws.Client, m any, err error) {
 		}
 	case *wire.Nak:
 		g.refused(ctx, m)
+	case *wire.Typists:
+		g.typists = m.Users
 	case *wire.Err:
 		g.fault("err %s: %s", m.Code, m.Msg)
 	case *wire.Reset:
@@ -185,6 +188,16 @@ func (g *guest) post(ctx context.Context, text string) {
 	g.mu.Unlock()
 	if c != nil {
 		c.Write(ctx, ws.Text, wire.AppendLine(nil, p)) // lost with the connection, it is repeated
+	}
+}
+
+// types says that it writes something, if somebody listens at the moment.
+func (g *guest) types(ctx context.Context) {
+	g.mu.Lock()
+	c := g.conn
+	g.mu.Unlock()
+	if c != nil {
+		c.Write(ctx, ws.Text, wire.AppendLine(nil, wire.Typing{T: wire.KindTyping, Room: g.room}))
 	}
 }
 

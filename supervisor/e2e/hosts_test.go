@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	wire "github.com/simpletalk/simpletalk/proto/chat"
 )
 
 const (
@@ -62,6 +64,7 @@ func threeHosts(t *testing.T, together ...[]partition) {
 	c := newCluster(t, builds[0], 3)
 	stop := c.talk(builds[0])
 	c.withoutNATS()
+	c.typingIsSeen()
 	c.rollingReload(builds[1], "bbbb")
 	sent := 0
 	for _, some := range together {
@@ -253,6 +256,29 @@ func (c *cluster) withoutNATS() {
 	}
 	c.startNATS()
 	c.within(backWithin, "everybody is seen by every host again", func() bool { return c.isPresent(c.hosts, hostClients) })
+}
+
+// typingIsSeen checks that who writes something at one host is seen to at another,
+// and no longer once they have stopped.
+func (c *cluster) typingIsSeen() {
+	c.t.Helper()
+	here, leaveHere := c.guest(c.hosts[0], "typing")
+	defer leaveHere()
+	there, leaveThere := c.guest(c.hosts[1], "typing")
+	defer leaveThere()
+	isSeen := func() (seen bool) {
+		there.note(func() { seen = slices.Contains(there.typists, here.name) })
+		return seen
+	}
+	var said time.Time
+	c.within(backWithin, "who writes is seen at another host", func() bool {
+		if time.Since(said) > wire.TypingEvery {
+			said = time.Now()
+			here.types(c.t.Context())
+		}
+		return isSeen()
+	})
+	c.within(backWithin, "who has stopped is not seen any more", func() bool { return !isSeen() })
 }
 
 // rollingReload deploys to one host after the other.
