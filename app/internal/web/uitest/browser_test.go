@@ -109,6 +109,15 @@ func (s *site) stop() {
 
 func (s *site) url() string { return "http://" + s.addr }
 
+// admin does what an operator does on the command line.
+func (s *site) admin(args ...string) {
+	s.t.Helper()
+	cmd := exec.Command(s.app, append([]string{"admin", "--data", s.data}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("admin: %v: %s", err, out)
+	}
+}
+
 // fill imports n posts of several people into a room, before the start.
 func (s *site) fill(room string, n int) {
 	s.t.Helper()

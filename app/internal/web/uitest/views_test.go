@@ -102,6 +102,10 @@ func showViews(b *browser, site *site, name string, l look) {
 	ada.click("#header .search")
 	ada.until(`document.querySelector('dialog#search').open`)
 	check("12-search")
+	ada.do("search in vain", sendKeys("#search-words", "dirigible"))
+	ada.until(`document.querySelector('#search .summary').textContent === 'Nothing here says “dirigible”.'`)
+	check("26-nothing")
+	eval[any](ada, `document.querySelector('#search-words').select()`)
 	ada.do("search", sendKeys("#search-words", "new build"))
 	ada.until(`document.querySelectorAll('#search ol a').length === 1`)
 	check("13-found")
@@ -163,7 +167,8 @@ func showRooms(ada, grace *tab, check func(string)) {
 	check("21-divider")
 }
 
-// showFailure leaves something unsent behind and comes back as somebody else.
+// showFailure leaves something unsent behind, comes back as somebody else, and is
+// kept out.
 func showFailure(ada *tab, site *site, check func(string)) {
 	site.stop()
 	ada.until(`document.querySelector('#banner.shown')?.dataset.kind === 'busy'`)
@@ -181,6 +186,9 @@ func showFailure(ada *tab, site *site, check func(string)) {
 	check("28-failed")
 	eval[any](ada, `document.querySelector('.message.failed .status button').click()`)
 	ada.sees("Nobody has got this yet.")
+	site.admin("ban", ada.name)
+	ada.until(`document.querySelector('#banner.shown')?.dataset.kind === 'stopped'`)
+	check("29-banned")
 }
 
 // showAccount keeps the guest's name, and leaves and comes back.
