@@ -71,6 +71,7 @@ func (a *Auth) replaceAll(ctx context.Context, v Visit, account chat.Account) (s
 	if err != nil {
 		return "", Identity{}, err
 	}
+	v.renewed()
 	if err := a.endAll(ctx, account.User.ID, id.Session.TokenHash); err != nil {
 		return "", Identity{}, err
 	}
@@ -99,6 +100,7 @@ func (a *Auth) SignInWith(ctx context.Context, v Visit, name, password string) (
 		err = a.limitSessions(ctx, id.Session)
 	}
 	if err == nil {
+		v.renewed()
 		err = a.SignOut(ctx, v.Token)
 	}
 	if err != nil {

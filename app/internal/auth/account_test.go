@@ -101,3 +101,49 @@ func TestAUserHasSoManySessions(t *testing.T) {
 		t.Errorf("the oldest: got %v, want it to have ended", err)
 	}
 }
+
+// Who may see that a session has ended has been told before that it is renewed.
+func TestARenewalIsToldBeforeTheOldSessionEnds(t *testing.T) {
+	for what, renew := range map[string]func(*Auth, Visit) error{
+		"another name": func(a *Auth, v Visit) error {
+			_, _, err := a.SignIn(t.Context(), v, "Anna")
+			return err
+		},
+		"a name kept": func(a *Auth, v Visit) error {
+			_, _, err := a.Keep(t.Context(), v, goodPassword, "")
+			return err
+		},
+		"another password": func(a *Auth, v Visit) error {
+			_, _, err := a.ChangePassword(t.Context(), v, goodPassword, "correct horse 11")
+			return err
+		},
+		"signed in again": func(a *Auth, v Visit) error {
+			_, _, err := a.SignInWith(t.Context(), v, "Ann", goodPassword)
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			a, _, token := keeper(t)
+			if what == "a name kept" {
+				var err error
+				if token, _, err = a.SignIn(t.Context(), visit(""), "Gus"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			told := 0
+			v := visit(token)
+			v.Renewed = func() {
+				told++
+				if id, err := a.Who(t.Context(), token); err != nil || id.Session.Retired {
+					t.Errorf("when it is told: %+v, %v", id.Session, err)
+				}
+			}
+			if err := renew(a, v); err != nil {
+				t.Fatal(err)
+			}
+			if told != 1 {
+				t.Errorf("it was told %d times", told)
+			}
+		})
+	}
+}

@@ -194,6 +194,17 @@ func (a *Auth) see(ctx context.Context, s chat.Session) {
 type Visit struct {
 	Token string // the session's, "" for none
 	Agent string // User-Agent
+
+	// Renewed is called when another session is there that takes the place of the
+	// token's, before that ends. It may be nil.
+	Renewed func()
+}
+
+// renewed tells that a session has taken the place of the visitor's.
+func (v Visit) renewed() {
+	if v.Renewed != nil {
+		v.Renewed()
+	}
 }
 
 // SignIn starts a session under a name and returns its token. With the token of a
@@ -223,6 +234,7 @@ func (a *Auth) SignIn(ctx context.Context, v Visit, name string) (string, Identi
 	}
 	token, id, err := a.begin(ctx, v, user, account)
 	if err == nil && old.User.ID != "" {
+		v.renewed()
 		err = a.retire(ctx, old, id.Session)
 		if err == nil {
 			err = a.limitSessions(ctx, id.Session)

@@ -87,6 +87,21 @@ func (c *talker) ends(code int) {
 	}
 }
 
+// A connection that ends for two reasons tells the first one, whichever goroutine is
+// quicker: the second only follows from it.
+func TestTheFirstReasonCounts(t *testing.T) {
+	h := open(t, chat.NewMemory())
+	cookie := h.guest("Ann")
+	for range 50 {
+		tab := h.meet(cookie, hello)
+		for _, c := range h.server.snapshot(nil) {
+			c.endAside(ending{wire.CloseSessionGone, "renewed"})
+			c.endAside(ending{wire.CloseSignedOut, "signed_out"})
+		}
+		tab.ends(wire.CloseSessionGone)
+	}
+}
+
 func TestKeepingAName(t *testing.T) {
 	h := open(t, chat.NewMemory())
 	ann := h.person("Ann")

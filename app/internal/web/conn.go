@@ -47,7 +47,8 @@ type conn struct {
 	began   atomic.Int64 // the wait for hello, by the server's clock
 	pinged  atomic.Int64 // by the server's clock, 0: never
 	greeted atomic.Bool
-	ours    atomic.Bool // not another process's any more
+	ours    atomic.Bool            // not another process's any more
+	fate    atomic.Pointer[ending] // nil: its session allows it, as far as is known
 
 	// ---
 	member  *chat.Member  // nil before hello

@@ -10,7 +10,8 @@ import (
 
 // visit is what a request says of itself to package auth.
 func (s *Server) visit(r *http.Request) auth.Visit {
-	return auth.Visit{Token: s.token(r), Agent: r.UserAgent()}
+	token := s.token(r)
+	return auth.Visit{Token: token, Agent: r.UserAgent(), Renewed: func() { s.renewed(token) }}
 }
 
 // postSession signs in: a guest, under a new or another name, or whoever keeps a
@@ -45,7 +46,6 @@ func (s *Server) answerSession(w http.ResponseWriter, r *http.Request, token str
 		return
 	}
 	s.setToken(w, r, token)
-	s.renewed(s.token(r))
 	s.lookNow()
 	s.writeIdentity(w, id)
 }
@@ -59,7 +59,7 @@ func (s *Server) renewed(old string) {
 	hash := auth.Hash(old)
 	for _, c := range s.snapshot(nil) {
 		if c.session == hash && c.ours.Load() {
-			s.aside(func() { c.end(ending{wire.CloseSessionGone, "the session was renewed"}) })
+			c.endAside(ending{wire.CloseSessionGone, "the session was renewed"})
 		}
 	}
 }

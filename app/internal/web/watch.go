@@ -145,7 +145,7 @@ func (s *Server) check(ctx context.Context, c *conn) error {
 	id, err := s.o.Auth.Find(ctx, c.session)
 	end, err := c.ending(id, err)
 	if err == nil && end.code != 0 {
-		s.aside(func() { c.end(end) })
+		c.endAside(end)
 	}
 	return err
 }
@@ -163,6 +163,14 @@ func (c *conn) ending(id auth.Identity, err error) (ending, error) {
 		return ending{wire.CloseSessionGone, "the session was renewed"}, nil
 	}
 	return ending{}, nil
+}
+
+// endAside is end in its own time. The first reason counts: what follows from it is
+// none of its own.
+func (c *conn) endAside(e ending) {
+	if c.fate.CompareAndSwap(nil, &e) {
+		c.server.aside(func() { c.end(e) })
+	}
 }
 
 // end closes the connection. One that stands still is waited for: it may move
