@@ -266,10 +266,14 @@ const maxReason = 123
 // A connection that is frozen is closed when it is thawed; one that is held is
 // dropped, as by CloseNow.
 func (c *Conn) Close(code int, reason string) {
+	c.wire.end(closeFrame(code, reason), byUs)
+}
+
+func closeFrame(code int, reason string) []byte {
 	reason = reason[:min(len(reason), maxReason)]
 	f := appendHeader(make([]byte, 0, 4+len(reason)), opClose, 2+len(reason))
 	f = binary.BigEndian.AppendUint16(f, uint16(code))
-	c.wire.end(append(f, reason...), byUs)
+	return append(f, reason...)
 }
 
 // CloseNow ends the connection without a word. One that is held it only drops:

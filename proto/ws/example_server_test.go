@@ -54,7 +54,7 @@ func Example_server() {
 			*n.(*int), err = strconv.Atoi(string(state))
 			return err
 		},
-		Recover: func(c *ws.Conn) { c.TryWrite([]byte("I have lost count")) },
+		Recover: func(c *ws.Conn) []byte { return []byte("I have lost count") },
 	})
 
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -186,9 +186,11 @@ func (c *Conn) Load(snap []byte) error {
 //
 // Whoever calls it must be sure that the owner before has ended, or has been
 // told to release: the ownership words of package proto decide that.
-func (c *Conn) Resume() error { return c.wire.resume() }
+func (c *Conn) Resume() error { return c.wire.resumeAnd(func(*wire) {}) }
 
-func (w *wire) resume() error {
+// resumeAnd is Resume, and then does something, with mu held, before anybody else
+// reads or writes.
+func (w *wire) resumeAnd(then func(*wire)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == held {
@@ -200,6 +202,7 @@ func (w *wire) resume() error {
 		return ErrNotHeld
 	}
 	w.settleRecord()
+	then(w)
 	w.restart()
 	return nil
 }

@@ -38,11 +38,12 @@ type Service struct {
 	LoadAll func(version int, state []byte) error
 	Load    func(version int, c *Conn, state []byte) error
 
-	// Recover is called for a connection whose worker has died. It stands
-	// between two messages both ways and can be written to. What its worker had
-	// read and not answered is lost, and what it has written may not have been
-	// all: ask the client where it is.
-	Recover func(c *Conn)
+	// Recover is called for a connection whose worker has died, between two
+	// messages both ways. What its worker had read and not answered is lost, and
+	// what it has written may not have been all: it returns a text message that
+	// asks the client where it is, nil for none. That is sent before anything that
+	// the client has said since is handled.
+	Recover func(c *Conn) []byte
 
 	// Live tells that connections stood still and do not any more: this worker
 	// has taken over, or a swap was taken back. What a TryWrite or Offer could not send

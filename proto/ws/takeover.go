@@ -158,34 +158,40 @@ func (k *Keeper) takeOver() {
 }
 
 // takeLeft goes on with what dead workers have left at a boundary, and closes
-// the rest.
+// the rest. What is said to a client first is under way before anything that it
+// has said is handled.
 func (k *Keeper) takeLeft() {
 	records := k.arena.Index()
 	k.broken = 0
 	held, _ := k.all()
 	for _, e := range held {
-		if !k.salvage(e, records) {
-			continue
-		}
-		if e.record.Blame() >= deadly {
-			go e.conn.Close(closeInternal, "a message of yours cannot be handled") // it may wait for its peer
-			continue
-		}
-		if k.service.Recover != nil {
-			k.service.Recover(e.conn)
+		k.enroll(e, records)
+		if e.record == nil || !e.conn.isSound(e.record.State()) || e.conn.wire.resumeAnd(k.greeting(e)) != nil {
+			k.breakOff(e)
 		}
 	}
 	k.arena.Scan()
 	k.live()
 }
 
-// salvage makes a connection ours that stands at a boundary both ways, and
-// breaks it off otherwise.
-func (k *Keeper) salvage(e *kept, records map[uint64]proto.Record) bool {
-	k.enroll(e, records)
-	if e.record != nil && e.conn.isSound(e.record.State()) && e.conn.Resume() == nil {
-		return true
+// greeting is what a connection is told after the death of its worker, as soon as
+// it is ours.
+func (k *Keeper) greeting(e *kept) func(*wire) {
+	if e.record.Blame() >= deadly {
+		bye := closeFrame(closeInternal, "a message of yours cannot be handled")
+		return func(w *wire) { w.goodbye(&farewell{frame: bye, author: byUs}) }
 	}
+	var first []byte
+	if k.service.Recover != nil {
+		if m := k.service.Recover(e.conn); m != nil {
+			first = append(appendHeader(nil, opText, len(m)), m...)
+		}
+	}
+	return func(w *wire) { w.queue = append(w.queue, first...) }
+}
+
+// breakOff ends a connection that its worker has left in the middle of a message.
+func (k *Keeper) breakOff(e *kept) {
 	k.broken++
 	e.conn.wire.shutdown()
 	k.mu.Lock()
@@ -196,7 +202,6 @@ func (k *Keeper) salvage(e *kept, records map[uint64]proto.Record) bool {
 	k.send(proto.Drop{IDs: []uint64{e.id}})
 	k.mu.Unlock()
 	e.conn.CloseNow()
-	return false
 }
 
 // isSound reports whether the stream stands where its dead owner noted a

@@ -44,7 +44,7 @@ func (k *Keeper) service() ws.Service {
 		SaveAll:  func(version int) ([]byte, error) { return encodeHub(version, k.hub.State()) },
 		LoadAll:  k.loadAll,
 		Load:     k.load,
-		Recover:  func(c *ws.Conn) { k.server.Recover(c) },
+		Recover:  func(c *ws.Conn) []byte { return k.server.Recover(c) },
 		Live:     k.live,
 	}
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/simpletalk/simpletalk/app/internal/chat"
@@ -47,7 +46,7 @@ func (s *Server) Adopt(socket *ws.Conn, raw []byte) error {
 func (s *Server) adopt(socket *ws.Conn, m meta) error {
 	c := newConn(s, socket, m.owner())
 	c.client, c.admin = parseClient(m.Client), m.Admin
-	c.adopted, c.resync = &m, new(sync.Once)
+	c.adopted, c.asked = &m, true
 	c.greeted.Store(m.Greeted)
 	s.o.Hub.Warm(m.Rooms)
 	s.o.Hub.Expect(c.user, m.Rooms)
@@ -70,7 +69,7 @@ func (s *Server) Save(socket *ws.Conn) ConnState {
 		return ConnState{} // upgraded this moment: it has not begun
 	}
 	now := s.now()
-	state := ConnState{Asked: c.resync != nil, Spent: c.spent()}
+	state := ConnState{Asked: c.asked, Spent: c.spent()}
 	if !c.greeted.Load() {
 		state.AgeMS = (now - time.Duration(c.began.Load())).Milliseconds()
 	}
@@ -91,11 +90,7 @@ func (s *Server) Load(socket *ws.Conn, state ConnState) error {
 	if c == nil {
 		return nil // it has ended meanwhile
 	}
-	c.resync = nil
-	if state.Asked {
-		c.resync = new(sync.Once)
-		c.resync.Do(func() {})
-	}
+	c.asked = state.Asked
 	c.began.Store(int64(s.now() - time.Duration(state.AgeMS)*time.Millisecond))
 	if state.PingedMS > 0 {
 		c.pinged.Store(int64(s.now() - time.Duration(state.PingedMS)*time.Millisecond))
@@ -118,19 +113,20 @@ func (s *Server) Load(socket *ws.Conn, state ConnState) error {
 	return nil
 }
 
-// Recover goes on with a connection whose process has died: only the client
-// knows what is to be told. Until it says so it is expected by the others.
-func (s *Server) Recover(socket *ws.Conn) {
+// Recover prepares for a connection whose process has died, and returns what its
+// client is told at first: only that knows what is to be told. Until it says so it
+// is expected by the others.
+func (s *Server) Recover(socket *ws.Conn) []byte {
 	c := s.find(socket)
 	if c == nil {
-		return
+		return nil
 	}
 	c.greeted.Store(false)
 	c.began.Store(int64(s.now()))
 	s.o.Hub.Expect(c.user, c.adopted.Rooms)
 	c.adopted = nil
 	s.o.Meter.Recovered()
-	s.aside(c.askAgain) // it may wait for the client
+	return resyncLine
 }
 
 // Live tells that connections stood still and do not any more.

@@ -52,7 +52,7 @@ type conn struct {
 
 	// ---
 	member  *chat.Member  // nil before hello
-	resync  *sync.Once    // sends one; nil: there was none and will be none
+	asked   bool          // by a resync, for another hello
 	bucket  *rate.Limiter // nil: full
 	turn    *turn         // nil while idle
 	paid    string        // the room that was posted to last: if it was new, it is paid for
@@ -109,9 +109,6 @@ func (c *conn) frame(t ws.Type, data []byte) {
 		return
 	}
 	c.turn = turns.Get().(*turn)
-	if c.resync != nil {
-		c.askAgain() // before anything else is said
-	}
 	for _, line := range wire.Lines(data) {
 		if !c.line(line) {
 			break
@@ -155,7 +152,7 @@ func (c *conn) message(m any) error {
 	if hello, ok := m.(*wire.Hello); ok {
 		return c.hello(hello)
 	}
-	if c.member == nil && c.resync == nil {
+	if c.member == nil && !c.asked {
 		return &wire.Error{Code: wire.CodeOrder, Msg: "the first line must be hello"}
 	}
 	switch m := m.(type) {
@@ -183,7 +180,7 @@ func (c *conn) message(m any) error {
 // ignores reports whether a line was said to a process that has died: the
 // client repeats it after its hello (invariant 6 of the wire).
 func (c *conn) ignores(m any) bool {
-	if c.resync == nil || c.member != nil {
+	if !c.asked || c.member != nil {
 		return false
 	}
 	switch m.(type) {
@@ -191,11 +188,6 @@ func (c *conn) ignores(m any) bool {
 		return false
 	}
 	return true
-}
-
-// askAgain sends the resync, if that was not done yet.
-func (c *conn) askAgain() {
-	c.resync.Do(func() { c.outcome(c.ws.Write(resyncLine)) })
 }
 
 // note tells the keeper what has changed.
@@ -214,7 +206,7 @@ func (c *conn) hello(h *wire.Hello) error {
 		c.ws.Close(wire.CloseVersion, "this server speaks version 1: reload the page")
 		return nil
 	}
-	if c.member != nil && c.resync == nil {
+	if c.member != nil && !c.asked {
 		return &wire.Error{Code: wire.CodeOrder, Msg: "hello was said already"}
 	}
 	hub := c.server.o.Hub

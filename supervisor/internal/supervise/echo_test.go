@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -134,12 +135,13 @@ func (s *server) service() ws.Service {
 			s.mu.Unlock()
 			return err
 		},
-		Recover: func(c *ws.Conn) {
+		Recover: func(c *ws.Conn) []byte {
 			s.pass(atRecover)
+			time.Sleep(2 * time.Millisecond) // nothing is handled meanwhile
 			s.mu.Lock()
 			s.counts[c] = count{n: -1, repeated: 1}
 			s.mu.Unlock()
-			c.TryWrite([]byte("resync"))
+			return []byte("resync")
 		},
 		Live: func() { s.pass(atLive) },
 	}
@@ -191,6 +193,9 @@ func (s *server) answer(c *ws.Conn, m string) {
 	before := s.counts[c]
 	if before.n >= 0 && n != before.n+1 && (before.repeated == 0 || n != before.n) {
 		err = fmt.Errorf("it is number %d after %d", n, before.n)
+	}
+	if before == (count{n: -1}) {
+		err = errors.New("it is handled before its connection was loaded or recovered")
 	}
 	s.counts[c] = count{n, before.repeated}
 	s.mu.Unlock()
