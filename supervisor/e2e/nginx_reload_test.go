@@ -47,8 +47,10 @@ func TestWhomACrashOfNginxCutsComesBack(t *testing.T) {
 		report.HTTPFailed = 0 // they were inside
 	}
 	checkMessages(t, report, reloadClients/5)
-	cut := report.Disconnects + report.Broken // some twice, who came back to a process that was killed next
-	if cut < reloadClients || report.Reconnects < int64(cut) {
+	// Some are cut twice, who came back to a process that was killed next, be it
+	// before they were welcomed.
+	cut := report.Disconnects + report.Broken
+	if cut < reloadClients || report.Reconnects < reloadClients {
 		t.Errorf("%d disconnected, %d came back, want each of %d", cut, report.Reconnects, reloadClients)
 	}
 }
