@@ -37,7 +37,7 @@ func wantHeldUp(t *testing.T, p *chattest.Process, err error) {
 }
 
 func TestHungHolderIsNamedInTime(t *testing.T) {
-	const wait = 200 * time.Millisecond
+	const wait = time.Second
 	dir := t.TempDir()
 	s, err := Open(t.Context(), dir, Options{LockWait: wait})
 	if err != nil {
@@ -57,7 +57,7 @@ func TestHungHolderIsNamedInTime(t *testing.T) {
 	}
 	wg.Go(func() { wantHeldUp(t, p, s.Ping(t.Context())) })
 	wg.Wait()
-	if took := time.Since(begin); took < wait || took > wait+time.Second {
+	if took := time.Since(begin); took < wait || took > 4*wait {
 		t.Errorf("the appends ended after %v, want about %v", took, wait)
 	}
 	if _, err := s.After(t.Context(), "lobby", 0, 10); err != nil {
@@ -95,7 +95,7 @@ func TestContextEndsTheWaitForTheLock(t *testing.T) {
 	if _, err := Open(ctx, dir, Options{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("open = %v, want context.DeadlineExceeded", err)
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 3*time.Second { // without it, 5 s each
 		t.Errorf("the context ended after 50 ms, the call after %v", took)
 	}
 }
