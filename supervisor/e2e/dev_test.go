@@ -22,7 +22,10 @@ func TestMakeDevDisconnectsNobody(t *testing.T) {
 	page := "app/internal/web/ui/index.html"
 
 	d.save(page, "<title>", "<title>first ")
-	d.eventually("the page is the one that was saved", func() bool { return d.serves("<title>first ") })
+	d.eventually("the page is the one that was saved, for good", func() bool {
+		st, err := d.status()
+		return d.serves("<title>first ") && err == nil && len(st.Deploys) > 0 && st.Deploys[len(st.Deploys)-1].Verdict == "accepted"
+	})
 	first := d.worker()
 
 	d.save("app/main.go", "func main() {", "func main() { no program")

@@ -134,11 +134,12 @@ func (l *leash) release() {
 }
 
 // Guard has the worker end as g says when no supervisor is left, until Unguard or
-// its end. Its handles have the leash from then on.
+// its end. Its handles have the leash from then on. After an Unguard it does
+// nothing: the worker may say that it ends by itself while it is being guarded.
 func (p *Process) Guard(g Guard) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.dead || p.leash != nil || p.handles.Pidfd < 0 {
+	if p.dead || p.free || p.leash != nil || p.handles.Pidfd < 0 {
 		return nil
 	}
 	l, err := startKeeper(p.pid, p.handles.Pidfd, g)
@@ -153,7 +154,7 @@ func (p *Process) Guard(g Guard) error {
 func (p *Process) Unguard() {
 	p.mu.Lock()
 	l := p.leash
-	p.leash, p.handles.Keeper = nil, -1
+	p.leash, p.handles.Keeper, p.free = nil, -1, true
 	p.mu.Unlock()
 	if l != nil {
 		l.release()

@@ -68,6 +68,19 @@ func TestAKeeperEndsWithItsProgram(t *testing.T) {
 	}
 }
 
+// Whoever says that it ends by itself may be quicker than the goroutine that is
+// about to guard it.
+func TestAProgramThatEndsByItselfIsNotGuarded(t *testing.T) {
+	r := start(t, "wait")
+	r.Unguard()
+	if err := r.Guard(Guard{syscall.SIGTERM, time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if r.leash != nil || r.Handles().Keeper != -1 {
+		t.Errorf("it has a keeper: %+v", r.leash)
+	}
+}
+
 // Its signals are the program's alone.
 func TestAKeeperIsInAGroupOfItsOwn(t *testing.T) {
 	r := guarded(t, "wait", Guard{syscall.SIGTERM, time.Minute})

@@ -87,6 +87,7 @@ type Process struct {
 	mu     sync.Mutex
 	dead   bool   // reaped: the pid may be another process by now
 	leash  *leash // of its keeper; nil: it has none
+	free   bool   // it ends by itself, and is never given a keeper any more
 	killed bool   // it was sent SIGKILL
 	said   string // why it ends, by its bye
 }
