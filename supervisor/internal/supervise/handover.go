@@ -366,8 +366,7 @@ func (in *Instance) cancelHandover() {
 	if h == nil {
 		return
 	}
-	in.handover = nil // whoever discards the candidate tells the rest
-	h.end()
+	in.closeHandover() // whoever discards the candidate tells the rest
 	stage, orders := swap.Follow(h.stage, swap.NewsCancelled)
 	h.stage = stage
 	in.keep.Withdraw()
@@ -379,11 +378,14 @@ func (in *Instance) cancelHandover() {
 	if in.keep.Count(keep.Nobody) > 0 {
 		in.waitForOwner()
 	}
-	in.resumeAfter(h)
 }
 
-// end lets go of what the handover itself holds.
-func (h *handover) end() {
+// closeHandover lets go of the handover and of what it holds. What waited for its
+// end still waits, until all that it has led to has been dealt with.
+func (in *Instance) closeHandover() {
+	h := in.handover
+	in.handover = nil
+	in.after = append(in.after, h.after...)
 	h.timer.Stop()
 	if h.state >= 0 {
 		proto.CloseFDs([]int{h.state})
@@ -391,13 +393,25 @@ func (h *handover) end() {
 	}
 }
 
+// goOnAfter does what waited for the end of a handover.
+func (in *Instance) goOnAfter() {
+	for len(in.after) > 0 {
+		f := in.after[0]
+		in.after = in.after[1:]
+		in.unlessSwapping(f)
+	}
+}
+
 // endHandover concludes a handover that is done, has failed or has fallen.
 func (in *Instance) endHandover(h *handover) {
-	in.handover = nil
-	h.end()
+	in.closeHandover()
 	switch h.stage {
 	case swap.StageDone:
 		n := in.keep.Take(h.late)
+		h.young.conns = n // until it says so itself
+		if h.old != nil {
+			h.old.conns = len(h.late)
+		}
 		in.log.Info("connections moved", "gen", h.young.number, "conns", n, "late", len(h.late), "swap", h.id)
 		in.fire(Ready, cause{})
 	case swap.StageFailed:
@@ -409,14 +423,6 @@ func (in *Instance) endHandover(h *handover) {
 	}
 	if in.keep.Count(keep.Nobody) > 0 {
 		in.waitForOwner()
-	}
-	in.resumeAfter(h)
-}
-
-// resumeAfter does what waited for the end of h.
-func (in *Instance) resumeAfter(h *handover) {
-	for _, f := range h.after {
-		in.unlessSwapping(f)
 	}
 }
 

@@ -334,6 +334,8 @@ func TestReloadsMoveEveryConnection(t *testing.T) {
 		}
 		if now := s.status(); now.PID == before.PID || now.Gen <= before.Gen {
 			t.Errorf("generation %d, pid %d after %d, %d", now.Gen, now.PID, before.Gen, before.PID)
+		} else if now.Conns < 30 { // a few may follow late
+			t.Errorf("generation %d is said to have %d connections of 40", now.Gen, now.Conns)
 		}
 		s.checkClients()
 	}
@@ -409,6 +411,50 @@ func TestTheOldWorkerDiesAtEveryStep(t *testing.T) {
 			s.checkClients()
 			if len(s.clients) == 0 {
 				t.Error("nobody is left")
+			}
+		})
+	}
+}
+
+// What is asked for while a handover cannot be called off waits for its end: also
+// when that is the death of the new worker.
+func TestWhatWaitsForAHandoverThatFails(t *testing.T) {
+	for _, later := range []string{"reload", "stop"} {
+		t.Run(later, func(t *testing.T) {
+			t.Parallel()
+			s := openSite(t, 10)
+			s.next(diesAt + " " + atSaveAll)
+			if d := s.reload(); d.Verdict != control.Accepted {
+				t.Fatalf("%+v", d)
+			}
+			s.next(stopsAt + " " + atRecover)
+			first, err := s.in.Reload()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.await("the new worker is alone", func(i control.Instance) bool { return i.State == "starting" })
+			s.next("")
+			if later == "stop" {
+				if err := s.in.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				s.await("everything has ended", func(i control.Instance) bool { return i.State == "stopped" })
+				for i, c := range s.clients {
+					select {
+					case <-c.done:
+					case <-time.After(orphanLimit / 2):
+						t.Fatalf("client %d still waits for a program that is stopped", i)
+					}
+				}
+			} else if d := s.reload(); d.Verdict != control.Accepted {
+				t.Errorf("the later reload: %+v", d)
+			}
+			if d := s.verdict(first); d.Verdict != control.Rejected || !strings.Contains(d.Reason, "took too long") {
+				t.Errorf("the reload whose worker hung: %+v", d)
+			}
+			if later == "reload" {
+				s.settleBroken()
+				s.checkClients()
 			}
 		})
 	}

@@ -61,6 +61,7 @@ type Instance struct {
 	chosen     Build             // that Spawn starts instead of what is there; nil: none
 	keep       *keep.Keep        // of its connections; nil: they end with their worker
 	handover   *handover         // under way
+	after      []func()          // what waited for the end of one that is over
 	changes    int               // of keep, when it was looked at last
 	untidy     int               // what has changed since memory was given back
 	calm       int               // ticks without a change
@@ -136,6 +137,7 @@ func (in *Instance) Run(ctx context.Context) error {
 			in.unlessSwapping(func() { in.fire(Stop, because(ErrStopping.Error())) })
 			stop = nil
 		}
+		in.goOnAfter()
 		if in.isEmpty() {
 			in.fire(Empty, cause{})
 		}
@@ -222,6 +224,9 @@ func (in *Instance) happen(e Event, reason cause) {
 		in.perform(a, reason)
 	}
 	if state != was {
+		if state == Stopped {
+			in.shutOrphans()
+		}
 		in.log.Debug("state changed", "from", was.String(), "to", state.String(), "event", e.String())
 		close(in.changed)
 		in.changed = make(chan struct{})
