@@ -46,6 +46,7 @@ func (s *service) load(args ...string) (stop func() loadReport) {
 			s.t.Fatalf("app load: %v: %q: %s", err, out.String(), errOut.String())
 		}
 		s.t.Logf("app load: %s%s", out.String(), errOut.String())
+		s.eventually("everybody has left", func() bool { return s.conns() == 0 })
 		return r
 	}
 }
@@ -139,9 +140,9 @@ func TestADayUnderSystemd(t *testing.T) {
 
 		worker := after.Programs[0].Instances[0]
 		s.killed(after.PID)
-		s.eventually("another supervisor goes on", func() bool {
+		s.eventually("another supervisor goes on, and keeps everybody", func() bool {
 			st, err := s.status()
-			return err == nil && st.PID != after.PID && st.Programs[0].Instances[0].PID == worker.PID
+			return err == nil && st.PID != after.PID && st.Programs[0].Instances[0].PID == worker.PID && st.Programs[0].Instances[0].Conns == 200
 		})
 		kills = append(kills, s.killed(worker.PID))
 		s.eventually("another worker serves", func() bool {

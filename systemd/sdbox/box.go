@@ -69,7 +69,7 @@ func Boot(t testing.TB, o Options) *Box {
 // remove ends the box for good.
 func (b *Box) remove() {
 	if b.t.Failed() {
-		b.t.Logf("journal of the box:\n%s", b.journal("-n", "200", "-o", "short-monotonic"))
+		b.t.Logf("journal of the box:\n%s", b.journal("-n", "2000", "-o", "short-monotonic"))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), politeness)
 	defer cancel()

@@ -72,6 +72,9 @@ func Open(arena, limit int) *Keep {
 // Arena is the descriptor of the arena, which stays the Keep's.
 func (k *Keep) Arena() int { return k.arena }
 
+// Full reports whether there is no room for another connection.
+func (k *Keep) Full() bool { return len(k.conns) >= k.limit }
+
 // Word is the arena's ownership word. It is final when no worker that could
 // change it lives.
 func (k *Keep) Word() (proto.Owner, error) { return proto.ReadOwner(k.arena) }
@@ -109,7 +112,7 @@ func (k *Keep) take(owner int, each proto.Kept, fd int) {
 		}
 		return
 	}
-	if len(k.conns) >= k.limit {
+	if k.Full() {
 		k.refused++
 		unix.Close(fd)
 		return

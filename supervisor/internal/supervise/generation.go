@@ -23,7 +23,7 @@ type generation struct {
 	started  time.Time
 	served   time.Time // when it was promoted
 	deadline time.Time // when it is killed, once it leaves
-	conns    int
+	conns    int       // as it says
 
 	unanswered int // pings since its last pong
 

@@ -408,10 +408,6 @@ func (in *Instance) endHandover(h *handover) {
 	switch h.stage {
 	case swap.StageDone:
 		n := in.keep.Take(h.late)
-		h.young.conns = n // until it says so itself
-		if h.old != nil {
-			h.old.conns = len(h.late)
-		}
 		in.log.Info("connections moved", "gen", h.young.number, "conns", n, "late", len(h.late), "swap", h.id)
 		in.fire(Ready, cause{})
 	case swap.StageFailed:

@@ -527,29 +527,110 @@ func TestADeadlyMessageCostsItsSenderOnly(t *testing.T) {
 }
 
 func TestReloadsAndKillsAtRandom(t *testing.T) {
-	t.Parallel()
-	s := openSite(t, 20)
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 25 {
-		switch r.IntN(4) {
-		case 0:
-			if i := s.status(); i.PID > 0 {
-				syscall.Kill(i.PID, syscall.SIGKILL)
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			s := openSite(t, 20)
+			r := rand.New(rand.NewPCG(seed, 1))
+			for range 25 {
+				if r.IntN(4) == 0 {
+					s.signal(syscall.SIGKILL)
+				} else {
+					s.in.Reload()
+				}
+				time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
 			}
-		default:
-			s.in.Reload()
-		}
-		time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
+			s.settle()
+			if len(s.clients) < 5 {
+				t.Errorf("%d of 20 clients are left", len(s.clients))
+			}
+		})
 	}
-	s.await("somebody serves", func(i control.Instance) bool { return i.State == "running" && len(i.Draining) == 0 })
+}
+
+// The same with workers that die and hang at any step, and an operator who stops,
+// starts and rolls back in the middle of it.
+func TestAnythingAtRandom(t *testing.T) {
+	manners := []string{""}
+	for _, how := range []string{diesAt, stopsAt} {
+		for _, step := range []string{atAdopt, atSave, atSaveAll, atLoadAll, atLoad, atRecover, atLive} {
+			manners = append(manners, how+" "+step)
+		}
+	}
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			s := openSite(t, 20)
+			r := rand.New(rand.NewPCG(seed, 2))
+			for range 40 {
+				switch r.IntN(16) {
+				case 0:
+					s.signal(syscall.SIGKILL)
+				case 1:
+					s.signal(syscall.SIGSTOP)
+				case 2:
+					s.in.Rollback()
+				case 3:
+					s.in.Stop()
+				case 4, 5:
+					s.in.Start(s.plan)
+				case 6:
+					s.in.Renew("chance")
+				case 7, 8, 9:
+					s.next("")
+				case 10, 11, 12:
+					s.next(manners[r.IntN(len(manners))])
+				default:
+					s.in.Reload()
+				}
+				time.Sleep(time.Duration(r.IntN(150)) * time.Millisecond)
+			}
+			s.next("")
+			s.await("it has been started", func(i control.Instance) bool {
+				s.in.Start(s.plan)
+				return i.State != "stopped" && i.State != "stopping"
+			})
+			s.settle()
+		})
+	}
+}
+
+// seeds are those of tests by chance: as many as SUPERVISE_SEEDS says.
+func seeds() uint64 {
+	n, err := strconv.ParseUint(os.Getenv("SUPERVISE_SEEDS"), 10, 64)
+	if err != nil {
+		return 2
+	}
+	return n
+}
+
+// signal sends sig to whoever serves.
+func (s *site) signal(sig syscall.Signal) {
+	if i := s.status(); i.PID > 0 {
+		syscall.Kill(i.PID, sig)
+	}
+}
+
+// settle waits until all is well again: deploys are accepted, which one is not from
+// a worker that hangs before that is noticed, one worker serves, everybody who is
+// still connected gets on, and each deploy has its verdict.
+func (s *site) settle() {
+	s.t.Helper()
+	for end := time.Now().Add(limit); ; {
+		d := s.reload()
+		if d.Verdict == control.Accepted {
+			break
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("no reload is accepted any more: %+v", d)
+		}
+	}
+	s.await("one worker serves", func(i control.Instance) bool { return i.State == "running" && len(i.Draining) == 0 })
 	s.settleBroken()
 	s.checkClients()
-	if len(s.clients) < 5 {
-		t.Errorf("%d of 20 clients are left", len(s.clients))
-	}
 	for _, d := range s.book.Deploys() {
 		if d.Verdict == control.Pending {
-			t.Errorf("deploy %s has no verdict", d.ID)
+			s.t.Errorf("deploy %s has no verdict", d.ID)
 		}
 	}
 }

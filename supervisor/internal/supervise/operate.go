@@ -128,10 +128,12 @@ func (in *Instance) ending() string {
 func (in *Instance) Start(p Plan) error {
 	plan := p.withDefaults()
 	return in.ask(func() {
-		if in.state == Stopped || in.state == Backoff {
-			in.choose(plan, nil)
-		}
-		in.fire(Start, cause{})
+		in.unlessSwapping(func() { // after a stop that waits
+			if in.state == Stopped || in.state == Backoff {
+				in.choose(plan, nil)
+			}
+			in.fire(Start, cause{})
+		})
 	})
 }
 

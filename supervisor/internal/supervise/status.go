@@ -30,13 +30,22 @@ func (in *Instance) status() control.Instance {
 		Draining: []control.Draining{},
 	}
 	if g := cmp.Or(in.serving, in.candidate); g != nil {
-		s.Gen, s.PID, s.Build, s.StartedAt, s.Conns = g.number, pid(g), g.about, stamp(g.started), g.conns
+		s.Gen, s.PID, s.Build, s.StartedAt, s.Conns = g.number, pid(g), g.about, stamp(g.started), in.conns(g)
 	}
 	for g := range in.leaving {
-		s.Draining = append(s.Draining, control.Draining{Gen: g.number, PID: pid(g), Conns: g.conns, Deadline: g.deadline})
+		s.Draining = append(s.Draining, control.Draining{Gen: g.number, PID: pid(g), Conns: in.conns(g), Deadline: g.deadline})
 	}
 	slices.SortFunc(s.Draining, func(a, b control.Draining) int { return a.Gen - b.Gen })
 	return s
+}
+
+// conns is how many connections g has: as many as are kept for it, which is known at
+// once; where there was no room for all, as many as it says now and then.
+func (in *Instance) conns(g *generation) int {
+	if in.keep == nil || !g.moves() || in.keep.Full() {
+		return g.conns
+	}
+	return in.keep.Count(g.number)
 }
 
 func pid(g *generation) int {

@@ -122,7 +122,7 @@ func (s *site) trial(ctx context.Context, o Options) (r Result, err error) {
 
 // act puts the load on the site, and does something to it half-way.
 func (s *site) act(ctx context.Context, o Options, name string, do func(*Act) error) (a Act, err error) {
-	gone := func(i control.Instance) bool { return i.Conns == 0 } // the figure is a second old
+	gone := func(i control.Instance) bool { return i.Conns == 0 }
 	if _, err := s.await(ctx, "the clients of before have left", gone); err != nil {
 		return a, err
 	}
