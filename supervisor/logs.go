@@ -50,15 +50,20 @@ reader, and a reader who is too slow is told how many lines it has missed.`,
 				q.Lines = 0
 			}
 			q.Programs = append(args, programs...)
-			show := showLine(c.OutOrStdout())
+			write := showLine(c.OutOrStdout())
 			if asJSON {
-				show = jsonLine(c.OutOrStdout())
+				write = jsonLine(c.OutOrStdout())
 			}
+			shown := 0
+			show := func(l logs.Line) error { shown++; return write(l) }
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			err = newClient(state).Logs(ctx, q, show)
 			if ctx.Err() != nil || errors.Is(err, syscall.EPIPE) {
 				return nil // whoever read has had enough
+			}
+			if err == nil && shown == 0 && !q.Follow {
+				fmt.Fprintln(c.ErrOrStderr(), "no such line is in memory: nothing was written, or what was has been flushed or pushed out")
 			}
 			return err
 		},
