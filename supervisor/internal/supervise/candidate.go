@@ -86,7 +86,8 @@ func (in *Instance) ready(g *generation) {
 		return
 	}
 	g.disarm()
-	in.Book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", time.Since(g.started).Milliseconds()))
+	g.ready = time.Now()
+	in.Book.step(in.deploy, "ready", fmt.Sprintf("after %d ms", g.ready.Sub(g.started).Milliseconds()))
 	if p := in.part(); p != nil {
 		p.arrive(readyStage, func() { in.takeOver(g) })
 		return

@@ -21,6 +21,7 @@ type generation struct {
 	sealed  string        // why the supervisor ended it, "" if it did not
 
 	started  time.Time
+	ready    time.Time // when it said so; it may have to wait for others
 	served   time.Time // when it was promoted
 	deadline time.Time // when it is killed, once it leaves
 	conns    int       // as it says

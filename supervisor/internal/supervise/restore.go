@@ -442,15 +442,17 @@ func (in *Instance) resumeServing() {
 // candidateEnded takes the end of a candidate outside of a handover.
 func (in *Instance) candidateEnded(g *generation, exit worker.Exit, how string) {
 	e := in.endOf(g, exit, Failed)
-	if g.inherited {
-		if in.tookOver(g) {
-			in.gone(g, how+" while it took over", Fell)
-			return
-		}
+	switch {
+	case g.inherited && in.tookOver(g):
+		in.gone(g, how+" while it took over", Fell)
+		return
+	case g.inherited:
 		in.resumeServing()
 		how = interrupted
-	} else {
+	case g.ready.IsZero():
 		how += " before it was ready"
+	default:
+		how += " while it waited to take over"
 	}
 	in.gone(g, how, e)
 }

@@ -131,6 +131,18 @@ func TestOneThatDoesNotGetReadyRejectsAll(t *testing.T) {
 	})
 }
 
+func TestOneThatWaitsForTheOthersAndDiesRejectsAll(t *testing.T) {
+	playAll(t, 3, Config{}, func(c *company) {
+		c.all[0].next(slow(5 * time.Second))
+		c.all[1].next(manner{behave: func(p *process) { p.serve(); time.Sleep(time.Second); p.exit(worker.Exit{Code: 7}) }})
+		id := c.reload()
+		pass(2 * time.Second)
+		c.verdict(id, control.Rejected, "instance 1", "exit status 7 while it waited to take over")
+		pass(4 * time.Second) // the slow one was killed before
+		c.expect(Running, 1)
+	})
+}
+
 func TestOneThatFailsOnTrialTakesAllBack(t *testing.T) {
 	playAll(t, 3, Config{Bake: time.Minute}, func(c *company) {
 		id := c.reload()
