@@ -27,6 +27,7 @@ type conversation struct {
 	people, rooms int
 	rate          int // messages a second
 	reloads       int
+	slow          bool // the store, which on a busy machine may be waited for in vain
 }
 
 func talkOn(t *testing.T, c conversation) {
@@ -69,7 +70,10 @@ func talkOn(t *testing.T, c conversation) {
 	for _, f := range prober.unexplained(kills) {
 		t.Errorf("a request failed without a kill: %v", f)
 	}
-	crowd.check()
+	if !c.slow {
+		crowd.checkNobodyRefused()
+	}
+	crowd.checkLogs()
 	t.Logf("kills: %v", kills)
 	t.Logf("%d posts, %d requests answered, %d lost with a killed worker, %d reconnects",
 		crowd.posted, prober.ok, len(prober.failures), crowd.reconnects())
@@ -222,14 +226,12 @@ func (c *crowd) log(room string) []wire.Event {
 	}
 }
 
-// check holds what everybody got against the rooms' logs, and nobody may have
-// been refused a post.
-func (c *crowd) check() {
+// checkNobodyRefused fails when somebody was refused a post for a moment.
+func (c *crowd) checkNobodyRefused() {
 	c.t.Helper()
 	for _, nak := range c.naks() {
 		c.t.Error(nak)
 	}
-	c.checkLogs()
 }
 
 // naks are the refusals of posts that were stored later.

@@ -20,8 +20,8 @@ type trial struct {
 // SOAK=1 is the long form of it.
 func TestNobodyNoticesDeploysAndKills(t *testing.T) {
 	for name, r := range map[string]trial{
-		"plain":   {clients: 1000, chatters: 50, rooms: 10, rate: 200, reloads: 4, kills: 2, plain: true},
-		"trouble": {clients: 1000, chatters: 50, rooms: 10, rate: 200, reloads: 4, kills: 2},
+		"plain":   {clients: 1000, chatters: 50, rooms: 10, rate: 100, reloads: 4, kills: 2, plain: true},
+		"trouble": {clients: 1000, chatters: 50, rooms: 10, rate: 100, reloads: 4, kills: 2},
 	} {
 		t.Run(name, r.run)
 	}

@@ -46,7 +46,7 @@ func TestNobodyNoticesDeploysAndKillsOnMongoDB(t *testing.T) {
 // And with guests who compare every message they got with the log.
 func TestPeopleTalkOnThroughDeploysAndKillsOnMongoDB(t *testing.T) {
 	t.Setenv("MONGODB_URI", mongoURI(startMongo(t)))
-	talkOn(t, conversation{people: 40, rooms: 8, rate: 20, reloads: 4})
+	talkOn(t, conversation{people: 40, rooms: 8, rate: 20, reloads: 4, slow: true})
 }
 
 // wantNoPassword looks for it in all that the site shows: command lines, the
