@@ -31,14 +31,14 @@ func TestKeptConnectionMemory(t *testing.T) {
 	const members = 5000
 	build := binaries.app(t, "aaaa")
 	s := open(t, build)
-	_, wait := s.load(build, "--clients", strconv.Itoa(members), "--chatters", "50", "--rooms", "50", "--rate", "1", "--for", "75s", "--plain")
+	_, wait := s.load(build, "--clients", strconv.Itoa(members), "--chatters", "50", "--rooms", "50", "--rate", "1", "--for", "100s", "--plain")
 	empty, emptySupervisor := resident(t, s.worker()), resident(t, s.process.Process.Pid)
 	s.eventually("everybody is connected", func() bool {
 		st, err := s.status()
 		return err == nil && st.Programs[0].Instances[0].Conns >= members
 	})
 	for _, when := range []string{"connected", "moved"} {
-		time.Sleep(30 * time.Second) // idle; the collector and the scavenger do their work
+		time.Sleep(42 * time.Second) // idle; the collector and the scavenger do their work
 		worker := float64(resident(t, s.worker())-empty) / members
 		own := float64(resident(t, s.process.Process.Pid)-emptySupervisor) / members
 		t.Logf("%s: %.1f KiB in the worker, %.2f KiB in the supervisor", when, worker/(1<<10), own/(1<<10))
