@@ -60,9 +60,10 @@ bench: linux ## measure: moves, SIGHUP to verdict, crash to first answer, memory
 	$(GO) test -run '^$$' -bench . -benchtime 10x -timeout 20m ./supervisor/e2e
 	$(GO) test -run '^$$' -bench . -benchmem ./app/...
 
-soak: linux ## 5000 people, 20 deploys and 5 kills; and ten long runs of random people against a model
+soak: linux ## 5000 people, 20 deploys and 5 kills; ten long runs of random people against a model; thirty of operators by chance
 	SOAK=1 $(GO) test -count=1 -run TestNobodyNotices -timeout 30m -v ./supervisor/e2e
 	SOAK=1 $(TEST) -count=1 -run TestTheWholeChat -v ./app/internal/web
+	SUPERVISE_SEEDS=30 $(TEST) -count=1 -run AtRandom ./supervisor/internal/supervise
 
 fuzz: linux ## run every fuzzer for ten seconds
 	@set -e; for f in $$(git ls-files '*_test.go' | xargs grep -ho '^func Fuzz[A-Za-z]*' | sed 's/func //' | sort -u); do \

@@ -64,4 +64,6 @@
 //     started, and what it has to know is written when an event is over: it goes on
 //     in the state of the last one ([Instance.Restore]). A candidate has taken over
 //     if the ownership word says so; else it is given up, and its deploy rejected.
+//  10. While a handover cannot be called off, whatever would call it off waits. It
+//     goes on when the event that ended the handover has been dealt with in full.
 package supervise

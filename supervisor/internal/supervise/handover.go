@@ -504,7 +504,7 @@ func (in *Instance) shutOrphans() {
 		in.orphaned.Stop()
 		in.orphaned = nil
 	}
-	if n := in.keep.Shut(keep.Nobody); n > 0 {
+	if n := in.keep.Shut(keep.Nobody); n > 0 && in.state != Stopped { // whoever stops it means that
 		in.log.Warn("connections closed that nobody could take", "conns", n)
 	}
 }
